@@ -1,0 +1,72 @@
+package odata
+
+import (
+	"net/url"
+	"strings"
+
+	"certstate"
+)
+
+// The names of the resource in a path: a contained collection of a singleton.
+const (
+	Singleton  = "deviceManagement"
+	Collection = "deviceConfigurationsAllManagedDeviceCertificateStates"
+	// CanonicalPath is the collection below the version root.
+	CanonicalPath = Singleton + "/" + Collection
+)
+
+// Path is a resource path cut into its parts.
+type Path struct {
+	Version  string   // "beta" or "v1.0", lower case
+	Segments []string // decoded; a key in parentheses is a segment of its own
+	Keys     []bool   // Keys[i]: Segments[i] was written as ('key')
+}
+
+// ParsePath cuts an escaped URL path. Both key forms come out the same:
+// /Set/a%2Fb and /Set('a%2Fb') are the segments "Set" and "a/b"
+// (OData URL Conventions §4.3.1, §4.3.6). A quote inside a parenthesised key
+// is doubled.
+func ParsePath(escaped string) (Path, error) {
+	parts := strings.Split(strings.Trim(escaped, "/"), "/")
+	p := Path{Version: strings.ToLower(parts[0])}
+	for _, part := range parts[1:] {
+		s, err := url.PathUnescape(part)
+		if err != nil {
+			return p, certstate.Errorf(certstate.Invalid, part, "The path segment %q is not well percent-encoded.", part)
+		}
+		name, key, keyed, err := cutKey(s)
+		if err != nil {
+			return p, err
+		}
+		p.Segments, p.Keys = append(p.Segments, name), append(p.Keys, false)
+		if keyed {
+			p.Segments, p.Keys = append(p.Segments, key), append(p.Keys, true)
+		}
+	}
+	return p, nil
+}
+
+// cutKey splits Name('key'). Anything else comes back whole: ids may contain
+// parentheses of their own.
+func cutKey(s string) (name, key string, keyed bool, err error) {
+	name, rest, found := strings.Cut(s, "(")
+	if !found || !strings.EqualFold(name, Collection) {
+		return s, "", false, nil
+	}
+	quoted, closed := strings.CutSuffix(rest, ")")
+	if len(quoted) < 2 || !closed || quoted[0] != '\'' || quoted[len(quoted)-1] != '\'' {
+		return "", "", false, certstate.Errorf(certstate.Invalid, s,
+			"The key in %q must be a quoted string: %s('id').", s, Collection)
+	}
+	inner := quoted[1 : len(quoted)-1]
+	if strings.Contains(strings.ReplaceAll(inner, "''", ""), "'") {
+		return "", "", false, certstate.Errorf(certstate.Invalid, s, "A quote inside a key is written twice: ''.")
+	}
+	return name, strings.ReplaceAll(inner, "''", "'"), true, nil
+}
+
+// KeyPath is the canonical path of a record below the version root, as it is
+// put into Location, @odata.id and @odata.editLink.
+func KeyPath(id string) string {
+	return CanonicalPath + "('" + url.PathEscape(strings.ReplaceAll(id, "'", "''")) + "')"
+}

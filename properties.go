@@ -1,0 +1,110 @@
+package certstate
+
+import (
+	"math/bits"
+	"strings"
+
+	"certstate/edm"
+)
+
+// Property is a row of the table from which everything about a property is
+// derived: JSON, $select, SQL columns, metadata, console columns.
+type Property struct {
+	Name     string // on the wire
+	Column   string // in SQL, before the type's suffixes
+	Doc      string // Graph's description where it has one
+	Nullable bool
+	Default  bool // returned without $select
+	Computed bool // set by the register; ignored in a request body (OData Protocol §11.4.2)
+	Field    func(*State) edm.Value
+}
+
+// Properties is the record, property by property. A row's position is its bit
+// in [Set] and in the stored bitmap of absent values, so rows are only ever
+// added at the end, together with a field of [State] and a migration.
+var Properties = [...]Property{
+	{"id", "id", "Key of the entity.", false, true, false, func(s *State) edm.Value { return &s.ID }},
+	{"certificateRevokeStatus", "revoke_status", "Revoke status.", false, true, false, func(s *State) edm.Value { return &s.RevokeStatus }},
+	{"certificateRevokeStatusLastChangeDateTime", "revoke_status_changed", "The time the revoke status was last changed.", false, true, false, func(s *State) edm.Value { return &s.RevokeStatusChanged }},
+	{"managedDeviceDisplayName", "device_name", "Device display name.", true, true, false, func(s *State) edm.Value { return &s.DeviceName }},
+	{"userPrincipalName", "upn", "User principal name.", true, true, false, func(s *State) edm.Value { return &s.UserPrincipalName }},
+	{"certificateExpirationDateTime", "not_after", "Certificate expiry date.", false, true, false, func(s *State) edm.Value { return &s.NotAfter }},
+	{"certificateIssuerName", "issuer", "Issuer.", true, true, false, func(s *State) edm.Value { return &s.Issuer }},
+	{"certificateThumbprint", "thumbprint", "Thumbprint.", true, true, false, func(s *State) edm.Value { return &s.Thumbprint }},
+	{"certificateSerialNumber", "serial", "Serial number.", true, true, false, func(s *State) edm.Value { return &s.Serial }},
+	{"certificateSubjectName", "subject", "Certificate subject name.", true, true, false, func(s *State) edm.Value { return &s.Subject }},
+	{"certificateKeyUsages", "key_usages", "Key usage.", true, true, false, func(s *State) edm.Value { return &s.KeyUsages }},
+	{"certificateExtendedKeyUsages", "ext_key_usages", "Enhanced key usage.", true, true, false, func(s *State) edm.Value { return &s.ExtendedKeyUsages }},
+	{"certificateIssuanceDateTime", "not_before", "Issuance date.", false, true, false, func(s *State) edm.Value { return &s.NotBefore }},
+
+	{"deviceId", "device_id", "The managed device's id in its MDM.", true, false, false, func(s *State) edm.Value { return &s.DeviceID }},
+	{"policyId", "policy_id", "The configuration profile that asked for the certificate.", true, false, false, func(s *State) edm.Value { return &s.PolicyID }},
+	{"userId", "user_id", "The user's directory id.", true, false, false, func(s *State) edm.Value { return &s.UserID }},
+	{"certificateSha256Thumbprint", "thumbprint_sha256", "SHA-256 over the certificate's DER encoding, in hexadecimal.", true, false, false, func(s *State) edm.Value { return &s.ThumbprintSHA256 }},
+	{"source", "source", "Where the record came from.", true, false, false, func(s *State) edm.Value { return &s.Source }},
+	{"createdDateTime", "created", "When the register first held the record.", false, false, true, func(s *State) edm.Value { return &s.Created }},
+	{"lastModifiedDateTime", "modified", "When the record last changed.", false, false, true, func(s *State) edm.Value { return &s.Modified }},
+}
+
+// Set is a set of properties: bit i stands for Properties[i].
+type Set uint64
+
+// Sets every caller needs.
+var (
+	All      = Set(1)<<len(Properties) - 1
+	Defaults = where(func(p *Property) bool { return p.Default })
+	Computed = where(func(p *Property) bool { return p.Computed })
+)
+
+// KeySet is the set of the key alone; the key is the first row.
+const KeySet Set = 1
+
+// Has reports whether Properties[i] is in the set.
+func (s Set) Has(i int) bool { return s>>i&1 != 0 }
+
+// Len is the number of properties in the set.
+func (s Set) Len() int { return bits.OnesCount64(uint64(s)) }
+
+func where(keep func(*Property) bool) (s Set) {
+	for i := range Properties {
+		if keep(&Properties[i]) {
+			s |= 1 << i
+		}
+	}
+	return s
+}
+
+var byName = func() map[string]int {
+	m := make(map[string]int, len(Properties))
+	for i := range Properties {
+		m[Properties[i].Name] = i
+	}
+	return m
+}()
+
+// Lookup finds a property by its exact name.
+func Lookup(name string) (int, bool) {
+	i, ok := byName[name]
+	return i, ok
+}
+
+// Suggest is the property name that differs from name in case only, or "".
+func Suggest(name string) string {
+	for i := range Properties {
+		if strings.EqualFold(name, Properties[i].Name) {
+			return Properties[i].Name
+		}
+	}
+	return ""
+}
+
+// Assign copies the properties of set from src to dst and reports whether any
+// of them was different.
+func Assign(dst, src *State, set Set) (changed bool) {
+	for i := range Properties {
+		if set.Has(i) && Properties[i].Field(dst).Assign(Properties[i].Field(src)) {
+			changed = true
+		}
+	}
+	return changed
+}
