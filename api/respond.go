@@ -1,0 +1,98 @@
+package api
+
+import (
+	"compress/gzip"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"certstate"
+	"certstate/odata"
+)
+
+// gzipFrom is the size in bytes from which a body is worth compressing.
+const gzipFrom = 1400
+
+var gzipWriters = sync.Pool{New: func() any {
+	zw, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	if err != nil {
+		panic(err)
+	}
+	return zw
+}}
+
+// json answers with a JSON body.
+func (x *exchange) json(status int, body []byte) error {
+	x.w.Header().Set("Content-Type", x.rep.ContentType())
+	x.write(status, body)
+	return nil
+}
+
+func (x *exchange) plain(status int, text string) {
+	x.w.Header().Set("Content-Type", "text/plain")
+	x.write(status, []byte(text))
+}
+
+// write sends the answer, whole and with its length. A client that has gone
+// hears nothing; there is no one to tell.
+func (x *exchange) write(status int, body []byte) {
+	x.status = status
+	h := x.w.Header()
+	if len(body) >= gzipFrom && acceptsGzip(x.r.Header) {
+		h.Set("Content-Encoding", "gzip")
+		x.w.WriteHeader(status)
+		if x.r.Method == http.MethodHead {
+			return
+		}
+		zw := gzipWriters.Get().(*gzip.Writer)
+		defer gzipWriters.Put(zw)
+		zw.Reset(x.w)
+		_, _ = zw.Write(body)
+		_ = zw.Close()
+		return
+	}
+	if status != http.StatusNoContent && status != http.StatusNotModified {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(body)
+}
+
+func acceptsGzip(h http.Header) bool {
+	for item := range strings.SplitSeq(strings.Join(h.Values("Accept-Encoding"), ","), ",") {
+		name, params, _ := strings.Cut(item, ";")
+		if strings.TrimSpace(name) == "gzip" && strings.ReplaceAll(params, " ", "") != "q=0" {
+			return true
+		}
+	}
+	return false
+}
+
+// buffers hold bodies while they are built.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &b }}
+
+// maxPooled keeps a rare huge page from staying in memory, in bytes.
+const maxPooled = 4 << 20
+
+// built has fill build a body in a pooled buffer and answers with it.
+func (x *exchange) built(status int, fill func(b []byte) ([]byte, error)) error {
+	buf := buffers.Get().(*[]byte)
+	b, err := fill((*buf)[:0])
+	if err != nil {
+		return err
+	}
+	err = x.json(status, b)
+	if cap(b) <= maxPooled {
+		*buf = b
+		buffers.Put(buf)
+	}
+	return err
+}
+
+// entity answers with one record.
+func (x *exchange) entity(status int, sh odata.Shape, s *certstate.State) error {
+	x.w.Header()["ETag"] = []string{odata.ETag(s.Version)}
+	sh.IEEE754 = x.rep.IEEE754
+	return x.built(status, func(b []byte) ([]byte, error) { return sh.AppendEntity(b, s), nil })
+}

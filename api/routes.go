@@ -1,0 +1,113 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"certstate"
+	"certstate/auth"
+	"certstate/odata"
+)
+
+// route is a row of the table of everything the server does.
+type route struct {
+	pattern     string // resource below the version root; {id} is a record's key
+	method      string
+	permissions []auth.Permission // any one of them, from least to most
+	text        bool              // answers with text/plain, whatever Accept says
+	handle      func(*exchange) error
+}
+
+var (
+	canRead  = []auth.Permission{auth.ReadAll, auth.ReadWriteAll}
+	canWrite = []auth.Permission{auth.ReadWriteAll}
+)
+
+const (
+	collection = odata.CanonicalPath
+	record     = odata.CanonicalPath + "/{id}"
+	count      = odata.CanonicalPath + "/$count"
+)
+
+var routes = []route{
+	{collection, http.MethodGet, canRead, false, (*exchange).list},
+	{collection, http.MethodPost, canWrite, false, (*exchange).create},
+	{count, http.MethodGet, canRead, true, (*exchange).count},
+	{record, http.MethodGet, canRead, false, (*exchange).get},
+	{record, http.MethodPatch, canWrite, false, (*exchange).update},
+	{record, http.MethodDelete, canWrite, false, (*exchange).delete},
+}
+
+func (rt *route) scopes() string {
+	names := make([]string, len(rt.permissions))
+	for i, p := range rt.permissions {
+		names[i] = string(p)
+	}
+	return strings.Join(names, ", ")
+}
+
+// find takes the path to its route and sets the key.
+func (x *exchange) find() (*route, error) {
+	path, err := odata.ParsePath(x.r.URL.EscapedPath())
+	if err != nil {
+		return nil, err
+	}
+	pattern, key, err := resource(path)
+	if err != nil {
+		return nil, err
+	}
+	x.key = key
+	method := x.r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	var allow []string
+	for i := range routes {
+		if routes[i].pattern != pattern {
+			continue
+		}
+		if routes[i].method == method {
+			return &routes[i], nil
+		}
+		allow = append(allow, routes[i].method)
+	}
+	if slices.Contains(allow, http.MethodGet) {
+		allow = append(allow, http.MethodHead)
+	}
+	x.w.Header().Set("Allow", strings.Join(allow, ", "))
+	return nil, certstate.Errorf(certstate.NotAllowed, "",
+		"Specified HTTP method is not allowed for the request target. It takes %s.", strings.Join(allow, ", "))
+}
+
+// resource matches a path to the pattern it is an instance of. Names match in
+// any case, as scripts write them; keys do not.
+func resource(p odata.Path) (pattern, key string, err error) {
+	if p.Version != "beta" && p.Version != "v1.0" {
+		return "", "", certstate.Errorf(certstate.Invalid, "", "Invalid version: %s. Use beta.", p.Version)
+	}
+	names := []string{odata.Singleton, odata.Collection}
+	for i, name := range names {
+		if i >= len(p.Segments) {
+			return "", "", certstate.Errorf(certstate.Invalid, "", "There is nothing to read at this address: the records are at /beta/%s.", odata.CanonicalPath)
+		}
+		if !strings.EqualFold(p.Segments[i], name) || i == 1 && p.Version != "beta" {
+			return "", "", noSegment(p.Segments[i])
+		}
+	}
+	rest := p.Segments[len(names):]
+	switch {
+	case len(rest) == 0:
+		return collection, "", nil
+	case len(rest) > 1:
+		return "", "", noSegment(rest[1])
+	case !p.Keys[len(names)] && strings.EqualFold(rest[0], "$count"):
+		return count, "", nil
+	}
+	return record, rest[0], nil
+}
+
+// noSegment is Graph's answer to a path it does not have: 400, not 404.
+func noSegment(name string) error {
+	return certstate.Errorf(certstate.Invalid, "", "Resource not found for the segment '%s'.", name)
+}

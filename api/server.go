@@ -1,0 +1,221 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"certstate"
+	"certstate/auth"
+	"certstate/odata"
+	"certstate/store"
+)
+
+// Config is what the HTTP face needs to know.
+type Config struct {
+	BaseURL          string // public root without a trailing slash, such as https://register.example.com
+	AuthorizationURI string // where clients sign in, for WWW-Authenticate
+	ClientID         string // this server's application, for WWW-Authenticate
+	Store            *store.Store
+	Auth             *auth.Verifier
+	Now              func() time.Time // nil: time.Now
+	Log              *slog.Logger     // nil: slog.Default
+}
+
+// Server answers requests.
+type Server struct {
+	cfg      Config
+	sealer   *odata.Sealer
+	draining atomic.Bool
+}
+
+// New makes a Server. The key of its page tokens is the database's, so that
+// links outlive a restart.
+func New(ctx context.Context, cfg Config) (*Server, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	key, err := cfg.Store.Secret(ctx, "page-token")
+	if err != nil {
+		return nil, err
+	}
+	sealer, err := odata.NewSealer(key, cfg.Now)
+	return &Server{cfg: cfg, sealer: sealer}, err
+}
+
+// Drain makes /readyz fail, so that a balancer sends no more requests.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// exchange is one request and its answer.
+type exchange struct {
+	s  *Server
+	w  http.ResponseWriter
+	r  *http.Request
+	id string // request-id
+
+	clientID  string // client-request-id
+	route     *route
+	key       string // of the record the path names
+	principal *auth.Principal
+	tenant    store.Tenant
+	rep       odata.Representation
+	prefs     odata.Preferences
+
+	status int
+	code   string // error.code of the answer, "" for a success
+	err    error  // the failure, for the log
+}
+
+// ServeHTTP is the door: ids and headers, then who is asking, then whether they
+// may, then the route's handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	started := s.now()
+	x := &exchange{s: s, w: w, r: r, id: uuid.NewString()}
+	x.headers()
+	switch {
+	case r.URL.Path == "/healthz":
+		x.plain(http.StatusOK, "ok")
+	case r.URL.Path == "/readyz":
+		x.ready()
+	case r.Method == http.MethodOptions:
+		x.preflight()
+	default:
+		if err := x.serve(); err != nil {
+			x.fail(err)
+		}
+	}
+	x.log(s.now().Sub(started))
+}
+
+func (x *exchange) serve() error {
+	if err := x.authenticate(); err != nil {
+		return err
+	}
+	rt, err := x.find()
+	if err != nil {
+		return err
+	}
+	x.route = rt
+	if !x.principal.May(rt.permissions...) {
+		return certstate.Errorf(certstate.Forbidden, "",
+			"Application is not authorized to perform this operation. Application must have one of the following scopes: %s", rt.scopes())
+	}
+	x.prefs = odata.ParsePrefer(x.r.Header.Values("Prefer"))
+	if !rt.text {
+		if x.rep, err = odata.Accept(strings.Join(x.r.Header.Values("Accept"), ",")); err != nil {
+			return err
+		}
+	}
+	return rt.handle(x)
+}
+
+// authenticate sets the principal and its tenant. The tenant comes from the
+// token and from nowhere else.
+func (x *exchange) authenticate() (err error) {
+	if x.principal, err = x.s.cfg.Auth.Verify(x.r.Context(), bearer(x.r.Header)); err != nil {
+		return err
+	}
+	x.tenant, err = x.s.cfg.Store.Tenant(x.r.Context(), x.principal.Tenant)
+	switch {
+	case certstate.ErrorCode(err) == certstate.NotFound:
+		return certstate.Errorf(certstate.Forbidden, "", "Request not applicable to target tenant: tenant %s is not enrolled. Enrol it with: certstate tenant add %s",
+			x.principal.Tenant, x.principal.Tenant)
+	case err != nil:
+		return err
+	case x.tenant.Suspended:
+		return certstate.Errorf(certstate.Forbidden, "", "Request not applicable to target tenant: tenant %s is suspended.", x.tenant.ID)
+	}
+	return nil
+}
+
+// bearer is the token of the one Authorization header there may be, or "".
+func bearer(h http.Header) string {
+	values := h.Values("Authorization")
+	if len(values) != 1 {
+		return ""
+	}
+	scheme, token, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// diagnostic stands where Graph names its data centre; support scripts log it.
+const diagnostic = `{"ServerInfo":{"DataCenter":"self-hosted","Slice":"E","Ring":"1","ScaleUnit":"001","RoleInstance":"certstate"}}`
+
+// headers sets what every response carries. OData-Version is set in the
+// spelling of the standard: a second one in Go's spelling would break clients.
+func (x *exchange) headers() {
+	x.clientID = x.r.Header.Get("client-request-id")
+	if x.clientID == "" || len(x.clientID) > 128 {
+		x.clientID = x.id
+	}
+	h := x.w.Header()
+	h["request-id"] = []string{x.id}
+	h["client-request-id"] = []string{x.clientID}
+	h["x-ms-ags-diagnostic"] = []string{diagnostic}
+	h["OData-Version"] = []string{"4.0"}
+	h.Set("Vary", "Accept-Encoding")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", "ETag, Location, Preference-Applied, Content-Range, request-id, client-request-id, Retry-After")
+	if strings.HasPrefix(x.s.cfg.BaseURL, "https:") {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+}
+
+// preflight answers a browser that asks what it may send (Fetch standard, CORS).
+func (x *exchange) preflight() {
+	h := x.w.Header()
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PATCH, DELETE")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, If-Match, If-None-Match, Prefer, client-request-id, SdkVersion, ConsistencyLevel, "+reasonHeader)
+	h.Set("Access-Control-Max-Age", "3600")
+	x.write(http.StatusOK, nil)
+}
+
+func (x *exchange) ready() {
+	switch err := x.s.cfg.Store.Ready(x.r.Context()); {
+	case x.s.draining.Load():
+		x.plain(http.StatusServiceUnavailable, "shutting down")
+	case err != nil:
+		x.err = err
+		x.plain(http.StatusServiceUnavailable, "the database cannot be used; see the log")
+	default:
+		x.plain(http.StatusOK, "ready")
+	}
+}
+
+// log writes the request's one line. It holds no token, no body, no query and
+// no name of a person.
+func (x *exchange) log(took time.Duration) {
+	level := slog.LevelInfo
+	attrs := make([]slog.Attr, 0, 12)
+	attrs = append(attrs, slog.String("method", x.r.Method), slog.Int("status", x.status),
+		slog.Duration("took", took), slog.String("request_id", x.id))
+	if x.route != nil {
+		attrs = append(attrs, slog.String("route", x.route.pattern))
+	}
+	if p := x.principal; p != nil {
+		attrs = append(attrs, slog.String("tenant", p.Tenant), slog.String("app", p.App), slog.String("user", p.User), slog.String("token_id", p.TokenID))
+	}
+	if x.clientID != x.id {
+		attrs = append(attrs, slog.String("client_request_id", x.clientID))
+	}
+	if x.err != nil {
+		attrs = append(attrs, slog.String("code", x.code), slog.String("error", x.err.Error()))
+	}
+	if x.status >= 500 {
+		level = slog.LevelError
+	}
+	x.s.cfg.Log.LogAttrs(x.r.Context(), level, "request", attrs...)
+}

@@ -1,0 +1,207 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"certstate"
+	"certstate/odata"
+	"certstate/store"
+)
+
+// root is the version root all links begin with.
+func (x *exchange) root() string { return x.s.cfg.BaseURL + "/beta" }
+
+// list answers with a page of records.
+func (x *exchange) list() error {
+	q, err := odata.ParseQuery(x.r.URL.RawQuery, odata.ListOptions)
+	if err != nil {
+		return err
+	}
+	// The preferred size goes into the nextLink as $top: headers are not
+	// repeated by those who follow it.
+	if q.Top == 0 && x.prefs.MaxPageSize > 0 {
+		q.Top = q.PageSize(x.prefs.MaxPageSize)
+		x.w.Header().Set("Preference-Applied", "odata.maxpagesize="+strconv.Itoa(q.Top))
+	}
+	var after int64
+	if q.SkipToken != "" {
+		if after, err = x.s.sealer.Open(x.tenant.ID, &q); err != nil {
+			return err
+		}
+	}
+	total := int64(-1)
+	if q.Count {
+		if total, err = x.s.cfg.Store.Count(x.r.Context(), x.tenant); err != nil {
+			return err
+		}
+	}
+	sh := odata.ShapeOf(x.root(), &q, x.rep.Level)
+	sh.IEEE754 = x.rep.IEEE754
+	return x.built(http.StatusOK, func(b []byte) ([]byte, error) {
+		b = sh.AppendCollectionHead(b, total)
+		first := len(b)
+		page, err := x.s.cfg.Store.List(x.r.Context(), x.tenant, q.Select, after, q.PageSize(0), func(s *certstate.State) error {
+			if len(b) > first {
+				b = append(b, ',')
+			}
+			b = sh.AppendItem(b, s)
+			return nil
+		})
+		if err != nil {
+			return b, err
+		}
+		return sh.AppendCollectionTail(b, x.nextLink(&q, page)), nil
+	})
+}
+
+// nextLink is the absolute URL of the page after, or "".
+func (x *exchange) nextLink(q *odata.Query, page store.Page) string {
+	if !page.More {
+		return ""
+	}
+	options := q.String()
+	if options != "" {
+		options += "&"
+	}
+	return x.root() + "/" + odata.CanonicalPath + "?" + options + "$skiptoken=" + x.s.sealer.Seal(x.tenant.ID, q, page.Last)
+}
+
+// count answers with the number of records, in digits and nothing else.
+func (x *exchange) count() error {
+	if _, err := odata.ParseQuery(x.r.URL.RawQuery, odata.CountOptions); err != nil {
+		return err
+	}
+	n, err := x.s.cfg.Store.Count(x.r.Context(), x.tenant)
+	if err != nil {
+		return err
+	}
+	x.plain(http.StatusOK, strconv.FormatInt(n, 10))
+	return nil
+}
+
+func (x *exchange) get() error {
+	q, err := odata.ParseQuery(x.r.URL.RawQuery, odata.ReadOptions)
+	if err != nil {
+		return err
+	}
+	s, err := x.s.cfg.Store.Get(x.r.Context(), x.tenant, x.key, q.Select)
+	if err != nil {
+		return err
+	}
+	if tags := strings.Join(x.r.Header.Values("If-None-Match"), ","); tags != "" && odata.MatchETag(tags, s.Version) {
+		x.w.Header()["ETag"] = []string{odata.ETag(s.Version)}
+		x.write(http.StatusNotModified, nil)
+		return nil
+	}
+	return x.entity(http.StatusOK, odata.ShapeOf(x.root(), &q, x.rep.Level), s)
+}
+
+func (x *exchange) create() error {
+	q, err := odata.ParseQuery(x.r.URL.RawQuery, odata.WriteOptions)
+	if err != nil {
+		return err
+	}
+	by, err := x.cause()
+	if err != nil {
+		return err
+	}
+	body, err := x.body()
+	if err != nil {
+		return err
+	}
+	s, err := x.s.cfg.Store.Create(x.r.Context(), x.tenant, body.State, by)
+	if err != nil {
+		return err
+	}
+	location := x.root() + "/" + odata.KeyPath(s.ID.S)
+	x.w.Header().Set("Location", location)
+	if x.minimal() {
+		x.w.Header()["OData-EntityId"] = []string{location}
+		x.w.Header()["ETag"] = []string{odata.ETag(s.Version)}
+		x.write(http.StatusNoContent, nil)
+		return nil
+	}
+	sh := odata.ShapeOf(x.root(), &q, x.rep.Level)
+	sh.DeclareType = body.TypeDeclared
+	return x.entity(http.StatusCreated, sh, s)
+}
+
+func (x *exchange) update() error {
+	q, err := odata.ParseQuery(x.r.URL.RawQuery, odata.WriteOptions)
+	if err != nil {
+		return err
+	}
+	by, err := x.cause()
+	if err != nil {
+		return err
+	}
+	body, err := x.body()
+	if err != nil {
+		return err
+	}
+	// SDKs send back what they read, the id included.
+	if body.Sent&certstate.KeySet != 0 && body.State.ID.S != x.key {
+		return certstate.Errorf(certstate.Invalid, "id", "The id in the body differs from the one in the URL; an id cannot be changed.")
+	}
+	s, err := x.s.cfg.Store.Update(x.r.Context(), x.tenant, x.key, &body.State, body.Sent&^certstate.KeySet, x.match(), by)
+	if err != nil {
+		return err
+	}
+	if x.minimal() {
+		x.w.Header()["ETag"] = []string{odata.ETag(s.Version)}
+		x.write(http.StatusNoContent, nil)
+		return nil
+	}
+	sh := odata.ShapeOf(x.root(), &q, x.rep.Level)
+	sh.DeclareType = body.TypeDeclared
+	return x.entity(http.StatusOK, sh, s)
+}
+
+func (x *exchange) delete() error {
+	if _, err := odata.ParseQuery(x.r.URL.RawQuery, odata.CountOptions); err != nil {
+		return err
+	}
+	by, err := x.cause()
+	if err != nil {
+		return err
+	}
+	if err := x.s.cfg.Store.Delete(x.r.Context(), x.tenant, x.key, x.match(), by); err != nil {
+		return err
+	}
+	x.write(http.StatusNoContent, nil)
+	return nil
+}
+
+// match is the version test of the request's If-Match, nil if it has none.
+func (x *exchange) match() store.Match {
+	tags := strings.Join(x.r.Header.Values("If-Match"), ",")
+	if tags == "" {
+		return nil
+	}
+	return func(version int64) bool { return odata.MatchETag(tags, version) }
+}
+
+// minimal reports whether the client wants no body, and says what was applied.
+func (x *exchange) minimal() bool {
+	if x.prefs.Return != "" {
+		x.w.Header().Set("Preference-Applied", "return="+x.prefs.Return)
+	}
+	return x.prefs.Return == "minimal"
+}
+
+// reasonHeader says why a record is changed; the change log keeps it.
+const reasonHeader = "Certstate-Reason"
+
+// maxReason bounds it, in characters.
+const maxReason = 500
+
+func (x *exchange) cause() (certstate.Cause, error) {
+	reason := x.r.Header.Get(reasonHeader)
+	if !utf8.ValidString(reason) || utf8.RuneCountInString(reason) > maxReason {
+		return certstate.Cause{}, certstate.Errorf(certstate.Invalid, reasonHeader, "%s must be UTF-8 text of at most %d characters.", reasonHeader, maxReason)
+	}
+	return certstate.Cause{Actor: x.principal.Actor(), Reason: reason}, nil
+}

@@ -1,0 +1,20 @@
+// Package store keeps the register: every SQL statement of the program, one
+// text for all engines.
+//
+// # Design
+//
+// A tenant's records live in parts; part leads every unique key, so that an
+// engine which shards can shard by it. A tenant has one part until an engine
+// needs more.
+//
+// Writes pass through one goroutine (writer.go) that takes every request
+// waiting for it into one transaction, so that one fsync serves many. Row and
+// change-log entry are written by the same transaction; the change's number
+// comes from the part's row in seq, whose lock is held until commit, so number
+// order is commit order and a reader that sees n sees everything before n. The
+// answer goes out after the commit has returned.
+//
+// A commit that fails to reach the disk ends writing for good: what the file
+// holds is then unknown until it is opened anew, since a second fsync can
+// report success for pages the kernel has already dropped.
+package store

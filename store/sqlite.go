@@ -1,0 +1,136 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Pragmas of the two kinds of connection. WAL with synchronous=FULL makes a
+// commit durable before it returns; checkpoints are the checkpointer's
+// (checkpoint.go), so that no commit pays for one.
+const (
+	commonPragmas = "PRAGMA busy_timeout=5000; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=ON; "
+	writePragmas  = commonPragmas + "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-262144;"
+	readPragmas   = commonPragmas + "PRAGMA query_only=ON; PRAGMA cache_size=-65536; PRAGMA mmap_size=4294967296;"
+)
+
+// sqliteConnector opens connections and runs the pragmas on each, whichever
+// the driver.
+type sqliteConnector struct{ dsn, pragmas string }
+
+func (c *sqliteConnector) Driver() driver.Driver { return sqliteDriver }
+
+func (c *sqliteConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := sqliteDriver.Open(c.dsn)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.(driver.ExecerContext).ExecContext(ctx, c.pragmas, nil); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+func openSQLite(path, pragmas string, conns int) *sql.DB {
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + sqliteOptions
+	db := sql.OpenDB(&sqliteConnector{dsn, pragmas})
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	return db
+}
+
+// readConns is how many connections read at once: two a core.
+func readConns() int { return 2 * runtime.GOMAXPROCS(0) }
+
+// applicationID is "CrtS", in the header of every database file of ours.
+const applicationID = 0x43727453
+
+// checkSQLiteFile looks at the file's header without opening it as a database,
+// so that a file of somebody else's, or of a newer release, is refused
+// untouched. It creates a missing file with mode 0600; SQLite gives the WAL
+// the same mode.
+func checkSQLiteFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		if err := f.Chmod(0o600); err != nil {
+			return fmt.Errorf("%s can be read by others and cannot be made private: %w", path, err)
+		}
+	}
+	header := make([]byte, 100) // SQLite database header, https://www.sqlite.org/fileformat.html §1.3
+	n, err := io.ReadFull(f, header)
+	if n == 0 {
+		return nil
+	}
+	id := binary.BigEndian.Uint32(header[68:])
+	if err != nil || !strings.HasPrefix(string(header), "SQLite format 3\x00") || id != applicationID && id != 0 {
+		return fmt.Errorf("%s is not a database of certstate", path)
+	}
+	if v := binary.BigEndian.Uint32(header[60:]); int(v) > len(migrations()) {
+		return newerError(path, int(v))
+	}
+	return nil
+}
+
+func newerError(path string, version int) error {
+	return fmt.Errorf("%s has schema %d, made by a newer certstate; this one knows %d: use the newer program", path, version, len(migrations()))
+}
+
+// lockFile takes the lock that one server holds for a database file. The error
+// names the holder.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		who, _ := io.ReadAll(io.LimitReader(f, 200))
+		return nil, errors.Join(fmt.Errorf("%s is served already, by %s", path, strings.TrimSpace(string(who))), f.Close())
+	}
+	host, _ := os.Hostname()
+	who := fmt.Sprintf("process %d on %s since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
+	if err := errors.Join(f.Truncate(0), writeAt(f, who)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func writeAt(f *os.File, s string) error {
+	_, err := f.WriteAt([]byte(s), 0)
+	return err
+}
+
+// Primary result codes, https://www.sqlite.org/rescode.html.
+const (
+	sqliteBusy     = 5
+	sqliteLocked   = 6
+	sqliteReadOnly = 8
+	sqliteIOErr    = 10
+	sqliteCorrupt  = 11
+	sqliteFull     = 13
+	sqliteCantOpen = 14
+	sqliteNotADB   = 26
+)

@@ -1,0 +1,337 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"certstate"
+	"certstate/edm"
+	"certstate/odata"
+)
+
+// columns lists the SQL columns of a set of properties, in table order.
+func columns(set certstate.Set) (names []string) {
+	for i := range certstate.Properties {
+		if !set.Has(i) {
+			continue
+		}
+		p := &certstate.Properties[i]
+		for _, suffix := range p.Field(&certstate.State{}).Suffixes() {
+			names = append(names, p.Column+suffix)
+		}
+	}
+	return names
+}
+
+// Statements over a record's columns are made from the table of properties
+// once.
+var (
+	insertState = "INSERT INTO state (k, part, tenant, ver, absent, " + strings.Join(columns(certstate.All), ", ") +
+		") VALUES (" + placeholders(1, 5+len(columns(certstate.All))) + ") ON CONFLICT (part, id) DO NOTHING"
+	updateState = "UPDATE state SET (ver, absent, " + strings.Join(columns(certstate.All), ", ") +
+		") = (" + placeholders(4, 2+len(columns(certstate.All))) + ") WHERE part = $1 AND tenant = $2 AND id = $3"
+	selectAll   = selectState(certstate.All, byID)
+	deleteState = "DELETE FROM state WHERE part = $1 AND tenant = $2 AND id = $3"
+)
+
+func placeholders(from, n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("$" + strconv.Itoa(from+i))
+	}
+	return b.String()
+}
+
+func selectState(set certstate.Set, rest string) string {
+	return "SELECT k, ver, absent, " + strings.Join(columns(set), ", ") + " FROM state WHERE " + rest
+}
+
+const byID = "part = $1 AND tenant = $2 AND id = $3"
+
+// appendRow appends the values of every column from ver on.
+func appendRow(args []any, s *certstate.State) []any {
+	var absent int64
+	for i := range certstate.Properties {
+		if certstate.Properties[i].Field(s).IsNull() {
+			absent |= 1 << i
+		}
+	}
+	args = append(args, s.Version, absent)
+	for i := range certstate.Properties {
+		args = certstate.Properties[i].Field(s).AppendSQL(args)
+	}
+	return args
+}
+
+// scanner reads rows of selectState into one State, reused.
+type scanner struct {
+	set     certstate.Set
+	state   certstate.State
+	k       int64
+	absent  int64
+	targets []any
+}
+
+func newScanner(set certstate.Set) *scanner {
+	sc := &scanner{set: set}
+	sc.targets = append(sc.targets, edm.Int64Column(&sc.k), edm.Int64Column(&sc.state.Version), edm.Int64Column(&sc.absent))
+	for i := range certstate.Properties {
+		if set.Has(i) {
+			sc.targets = certstate.Properties[i].Field(&sc.state).AppendScan(sc.targets)
+		}
+	}
+	return sc
+}
+
+func (sc *scanner) scan(row rowScanner) error {
+	if err := row.Scan(sc.targets...); err != nil {
+		return err
+	}
+	for i := range certstate.Properties {
+		if sc.set.Has(i) {
+			certstate.Properties[i].Field(&sc.state).Scanned(sc.absent>>i&1 != 0)
+		}
+	}
+	return nil
+}
+
+// statements keeps prepared read statements by their text. Texts come from a
+// bounded set of shapes; past the bound a statement is made for one use.
+type statements struct {
+	mu sync.RWMutex
+	m  map[string]*sql.Stmt
+}
+
+const maxStatements = 256
+
+func (q *statements) get(db *sql.DB, text string) (*sql.Stmt, error) {
+	q.mu.RLock()
+	st := q.m[text]
+	q.mu.RUnlock()
+	if st != nil {
+		return st, nil
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if st := q.m[text]; st != nil {
+		return st, nil
+	}
+	st, err := db.Prepare(rebind(text))
+	if err != nil {
+		return nil, fmt.Errorf("prepare %q: %w", text, err)
+	}
+	if q.m == nil {
+		q.m = map[string]*sql.Stmt{}
+	}
+	if len(q.m) >= maxStatements {
+		for old, st := range q.m { // any one; it closes once its last use ends
+			delete(q.m, old)
+			_ = st.Close()
+			break
+		}
+	}
+	q.m[text] = st
+	return st, nil
+}
+
+func (q *statements) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, st := range q.m {
+		_ = st.Close()
+	}
+	q.m = nil
+}
+
+func notFound(id string) error {
+	return certstate.Errorf(certstate.NotFound, "id", "There is no certificate state with id '%s'.", id)
+}
+
+// Get returns the properties of set of one record, its id and version always.
+func (s *Store) Get(ctx context.Context, t Tenant, id string, set certstate.Set) (*certstate.State, error) {
+	st, err := s.queries.get(s.read, selectState(set|certstate.KeySet, byID))
+	if err != nil {
+		return nil, err
+	}
+	sc := newScanner(set | certstate.KeySet)
+	err = sc.scan(st.QueryRowContext(ctx, t.part(), t.no, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, notFound(id)
+	}
+	return &sc.state, err
+}
+
+// Page says how a call of List ended.
+type Page struct {
+	Last int64 // the key of the last record, where the next page begins
+	More bool  // there are records after it
+}
+
+// List calls fn for the tenant's records in the order of their creation,
+// starting after the one with key after (0: from the first), at most limit
+// times. The State passed to fn is reused; it holds the properties of set and
+// the id.
+func (s *Store) List(ctx context.Context, t Tenant, set certstate.Set, after int64, limit int, fn func(*certstate.State) error) (p Page, err error) {
+	st, err := s.queries.get(s.read, selectState(set|certstate.KeySet, "tenant = $1 AND k > $2 ORDER BY k LIMIT $3"))
+	if err != nil {
+		return p, err
+	}
+	rows, err := st.QueryContext(ctx, t.no, after, limit+1)
+	if err != nil {
+		return p, err
+	}
+	defer rows.Close()
+	sc := newScanner(set | certstate.KeySet)
+	for n := 0; rows.Next(); n++ {
+		if n == limit {
+			p.More = true
+			break
+		}
+		if err := sc.scan(rows); err != nil {
+			return p, err
+		}
+		if err := fn(&sc.state); err != nil {
+			return p, err
+		}
+		p.Last = sc.k
+	}
+	return p, rows.Err()
+}
+
+// Count is the number of the tenant's records.
+func (s *Store) Count(ctx context.Context, t Tenant) (n int64, err error) {
+	st, err := s.queries.get(s.read, "SELECT coalesce(sum(live), 0) FROM seq WHERE tenant = $1")
+	if err != nil {
+		return 0, err
+	}
+	err = st.QueryRowContext(ctx, t.no).Scan(&n)
+	return n, err
+}
+
+// Create adds a record and returns it as stored. Without an id it gets a GUID;
+// an id in use is a Conflict.
+func (s *Store) Create(ctx context.Context, t Tenant, in certstate.State, by certstate.Cause) (*certstate.State, error) {
+	if !in.ID.Valid {
+		in.ID = edm.Str(uuid.NewString())
+	}
+	if err := in.Validate(); err != nil {
+		return nil, err
+	}
+	err := s.do(ctx, func(tx *tx) error { return tx.create(t, &in, by) })
+	return &in, err
+}
+
+func (tx *tx) create(t Tenant, st *certstate.State, by certstate.Cause) error {
+	k := tx.w.nextK()
+	st.Version = k
+	st.Created, st.Modified = tx.now, tx.now
+	args := append(make([]any, 0, 40), k, t.part(), t.no)
+	n, err := tx.exec(insertState, appendRow(args, st)...)
+	if err != nil {
+		return fmt.Errorf("insert state: %w", err)
+	}
+	if n == 0 {
+		return certstate.Errorf(certstate.Conflict, "id", "A certificate state with id '%s' already exists.", st.ID.S)
+	}
+	tx.change(t, st.ID.S, certstate.CreatedKind, 1, by, "")
+	return nil
+}
+
+// Match says which version a conditional write is for; nil is any.
+type Match func(version int64) bool
+
+// Update gives the record the values that the properties of set have in the
+// patch, and returns it as stored. A patch that changes nothing leaves no trace.
+func (s *Store) Update(ctx context.Context, t Tenant, id string, patch *certstate.State, set certstate.Set, match Match, by certstate.Cause) (out *certstate.State, err error) {
+	err = s.do(ctx, func(tx *tx) error {
+		out, err = tx.find(t, id, match)
+		if err != nil {
+			return err
+		}
+		before := string(odata.AppendImage(nil, out))
+		if !certstate.Assign(out, patch, set) {
+			return nil
+		}
+		if err := out.Validate(); err != nil {
+			return err
+		}
+		out.Modified = tx.now
+		out.Version = tx.w.nextK()
+		args := append(make([]any, 0, 40), t.part(), t.no, id)
+		if _, err := tx.exec(updateState, appendRow(args, out)...); err != nil {
+			return fmt.Errorf("update state: %w", err)
+		}
+		tx.change(t, id, certstate.UpdatedKind, 0, by, before)
+		return nil
+	})
+	return out, err
+}
+
+// Delete removes a record.
+func (s *Store) Delete(ctx context.Context, t Tenant, id string, match Match, by certstate.Cause) error {
+	return s.do(ctx, func(tx *tx) error {
+		st, err := tx.find(t, id, match)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.exec(deleteState, t.part(), t.no, id); err != nil {
+			return fmt.Errorf("delete state: %w", err)
+		}
+		tx.change(t, id, certstate.DeletedKind, -1, by, string(odata.AppendImage(nil, st)))
+		return nil
+	})
+}
+
+func (tx *tx) find(t Tenant, id string, match Match) (*certstate.State, error) {
+	sc := newScanner(certstate.All)
+	err := sc.scan(tx.row(selectAll, t.part(), t.no, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, notFound(id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read state: %w", err)
+	}
+	if match != nil && !match(sc.state.Version) {
+		return nil, certstate.Errorf(certstate.Precondition, "If-Match", "The certificate state was changed: read it again and use its new ETag.")
+	}
+	return &sc.state, nil
+}
+
+func (tx *tx) change(t Tenant, id string, kind certstate.ChangeKind, live int64, by certstate.Cause, before string) {
+	tx.changes = append(tx.changes, pendingChange{t, t.part(), live,
+		certstate.Change{ID: id, Kind: kind, Actor: by.Actor, Reason: by.Reason, Before: before}})
+}
+
+// Changes calls fn for the tenant's changes in order, from the one after seq
+// on, at most limit times. The Change passed to fn is reused.
+func (s *Store) Changes(ctx context.Context, t Tenant, seq int64, limit int, fn func(*certstate.Change) error) error {
+	st, err := s.queries.get(s.read, "SELECT n, id, kind, actor, reason, at, before FROM change WHERE part = $1 AND tenant = $2 AND n > $3 ORDER BY n LIMIT $4")
+	if err != nil {
+		return err
+	}
+	rows, err := st.QueryContext(ctx, t.part(), t.no, seq, limit)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var c certstate.Change
+	for rows.Next() {
+		if err := rows.Scan(&c.Seq, &c.ID, &c.Kind, &c.Actor, &c.Reason, &c.At.Ticks, &c.Before); err != nil {
+			return err
+		}
+		if err := fn(&c); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

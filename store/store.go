@@ -1,0 +1,152 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"certstate"
+	"certstate/edm"
+)
+
+// Store is an open register. Its methods may be called from any goroutine.
+// Every method that touches records takes the tenant they belong to.
+type Store struct {
+	path  string
+	read  *sql.DB
+	write *sql.DB
+	lock  *os.File // nil unless opened to serve
+	now   func() time.Time
+	log   *slog.Logger
+
+	tenants tenantCache
+	queries statements
+
+	queue  chan *job
+	closed atomic.Bool
+	mu     sync.RWMutex // held for reading while a job is queued, so that Close misses none
+	wg     sync.WaitGroup
+	stop   chan struct{}
+	failed atomic.Pointer[error] // set once a write may not have reached the disk
+}
+
+// Options say how a database is opened.
+type Options struct {
+	// Serve takes the lock of the one server a database file has. Without it,
+	// writes work beside a running server.
+	Serve bool
+	Now   func() time.Time // nil: time.Now
+	Log   *slog.Logger     // nil: slog.Default
+}
+
+// Open opens the database that a URL such as sqlite:PATH names, creating it if
+// it is not there, and brings its schema up to date.
+func Open(ctx context.Context, url string, o Options) (*Store, error) {
+	path, ok := strings.CutPrefix(url, "sqlite:")
+	if !ok || path == "" {
+		return nil, fmt.Errorf("database %q: write it as sqlite:PATH", url)
+	}
+	s := &Store{path: path, now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if err := checkSQLiteFile(path); err != nil {
+		return nil, err
+	}
+	if o.Serve {
+		var err error
+		if s.lock, err = lockFile(path); err != nil {
+			return nil, err
+		}
+	}
+	s.write = openSQLite(path, writePragmas, 2) // the writer's and the checkpointer's
+	s.read = openSQLite(path, readPragmas, readConns())
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.release())
+	}
+	return s, nil
+}
+
+func (s *Store) start(ctx context.Context) error {
+	if err := migrate(ctx, s.write, s.path); err != nil {
+		return err
+	}
+	conn, err := s.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	w := &writer{store: s, conn: conn, stmts: map[string]*sql.Stmt{}}
+	if err := conn.QueryRowContext(ctx, "SELECT coalesce(max(k), 0) FROM state").Scan(&w.lastK); err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	s.wg.Go(w.run)
+	s.wg.Go(s.checkpoint)
+	return nil
+}
+
+// Close finishes what was accepted and closes the database.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed.Swap(true) {
+		s.mu.Unlock()
+		return nil
+	}
+	close(s.queue)
+	s.mu.Unlock()
+	close(s.stop)
+	s.wg.Wait()
+	return s.release()
+}
+
+func (s *Store) release() error {
+	s.queries.close()
+	err := errors.Join(s.read.Close(), s.write.Close())
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	return err
+}
+
+// Ready reports why the store cannot serve at the moment, or nil.
+func (s *Store) Ready(ctx context.Context) error {
+	if err := s.failed.Load(); err != nil {
+		return *err
+	}
+	if s.closed.Load() {
+		return errClosed
+	}
+	return s.read.PingContext(ctx)
+}
+
+var errClosed = certstate.Errorf(certstate.Unavailable, "", "The server is shutting down. Try again.")
+
+// Secret is 32 random bytes kept under a name in the database, made when first
+// asked for: keys that must outlive a restart and be shared by all servers.
+func (s *Store) Secret(ctx context.Context, name string) (key []byte, err error) {
+	const get = "SELECT value FROM secret WHERE name = ?1"
+	if err = s.read.QueryRowContext(ctx, get, name).Scan(&key); !errors.Is(err, sql.ErrNoRows) {
+		return key, err
+	}
+	fresh := make([]byte, 32)
+	rand.Read(fresh) //nolint:errcheck // never fails, crypto/rand
+	err = s.do(ctx, func(tx *tx) error {
+		if _, err := tx.exec("INSERT INTO secret (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", name, fresh); err != nil {
+			return err
+		}
+		return tx.row("SELECT value FROM secret WHERE name = $1", name).Scan(&key)
+	})
+	return key, err
+}
+
+func (s *Store) ticks() edm.DateTimeOffset { return edm.Time(s.now().UTC()) }

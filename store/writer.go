@@ -1,0 +1,269 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"certstate"
+	"certstate/edm"
+)
+
+const (
+	queueLength = 1024 // requests that may wait for the writer; more are shed
+	maxBatch    = 256  // requests in one transaction
+)
+
+// job is a write waiting for its turn. do runs inside the writer's transaction
+// and may run twice: once with others, and again alone if one of them failed.
+// An error of package certstate means that it wrote nothing.
+type job struct {
+	ctx  context.Context
+	do   func(*tx) error
+	done chan error
+}
+
+// do has the writer run fn and returns once it is on disk, or has failed.
+func (s *Store) do(ctx context.Context, fn func(*tx) error) error {
+	j := &job{ctx, fn, make(chan error, 1)}
+	if err := s.enqueue(j); err != nil {
+		return err
+	}
+	return <-j.done
+}
+
+func (s *Store) enqueue(j *job) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed.Load() {
+		return errClosed
+	}
+	if err := s.failed.Load(); err != nil {
+		return certstate.Errorf(certstate.Unavailable, "", "The register takes no changes: its disk failed. It must be restarted.")
+	}
+	select {
+	case s.queue <- j:
+		return nil
+	default:
+		return certstate.Errorf(certstate.Unavailable, "", "Too many changes are waiting. Try again.")
+	}
+}
+
+// writer is the one goroutine that writes, with the one connection it uses.
+type writer struct {
+	store *Store
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt
+	lastK int64
+}
+
+func (w *writer) run() {
+	defer w.conn.Close()
+	batch := make([]*job, 0, maxBatch)
+	for j := range w.store.queue {
+		batch = append(batch[:0], j)
+	fill:
+		for len(batch) < maxBatch {
+			select {
+			case j, ok := <-w.store.queue:
+				if !ok {
+					break fill
+				}
+				batch = append(batch, j)
+			default:
+				break fill
+			}
+		}
+		w.commit(batch)
+	}
+}
+
+// commit runs the jobs in one transaction and answers each. If a statement
+// fails, all is undone and each job runs again in a transaction of its own, so
+// that only the one at fault hears of it.
+func (w *writer) commit(batch []*job) {
+	answers, err := w.attempt(batch)
+	if err != nil && len(batch) > 1 && w.store.failed.Load() == nil {
+		for _, j := range batch {
+			w.commit([]*job{j})
+		}
+		return
+	}
+	for i, j := range batch {
+		if err != nil {
+			j.done <- err
+		} else {
+			j.done <- answers[i]
+		}
+	}
+}
+
+func (w *writer) attempt(batch []*job) (answers []error, err error) {
+	if failed := w.store.failed.Load(); failed != nil {
+		return nil, *failed
+	}
+	tx := &tx{w: w, now: w.store.ticks()}
+	if err := w.simple("BEGIN IMMEDIATE"); err != nil {
+		return nil, w.judge(err)
+	}
+	answers = make([]error, len(batch))
+	for i, j := range batch {
+		if answers[i] = j.ctx.Err(); answers[i] != nil {
+			continue
+		}
+		answers[i] = j.do(tx)
+		if e := answers[i]; e != nil && !isClientError(e) {
+			return nil, w.rollback(e)
+		}
+	}
+	if err := tx.logChanges(); err != nil {
+		return nil, w.rollback(err)
+	}
+	if err := w.simple("COMMIT"); err != nil {
+		return nil, w.rollback(err)
+	}
+	return answers, nil
+}
+
+func isClientError(err error) bool {
+	_, ok := errors.AsType[*certstate.Error](err)
+	return ok
+}
+
+func (w *writer) rollback(cause error) error {
+	// The error that led here says more than one of the rollback's, which
+	// SQLite may have done by itself.
+	_ = w.simple("ROLLBACK")
+	return w.judge(cause)
+}
+
+// judge turns an error of the engine into what the client may know of it, and
+// ends writing after one that leaves the file's contents in doubt.
+func (w *writer) judge(err error) error {
+	switch sqliteCode(err) & 0xFF {
+	case sqliteBusy, sqliteLocked:
+		return errors.Join(certstate.Errorf(certstate.Unavailable, "", "Another program is holding the database. Try again."), err)
+	case sqliteFull:
+		return errors.Join(certstate.Errorf(certstate.Full, "", "The register's disk is full. Nothing was changed."), err)
+	case sqliteReadOnly, sqliteCantOpen:
+		return errors.Join(certstate.Errorf(certstate.Unavailable, "", "The register's database is read-only. Nothing was changed."), err)
+	case sqliteIOErr, sqliteCorrupt, sqliteNotADB:
+		failure := fmt.Errorf("writing has ended until a restart: %w", err)
+		w.store.failed.CompareAndSwap(nil, &failure)
+		w.store.log.Error("the database failed; no more writes are accepted", "error", err)
+		return errors.Join(certstate.Errorf(certstate.Unavailable, "", "The register's disk failed. Whether this change was kept is unknown."), err)
+	}
+	return err
+}
+
+func (w *writer) simple(sql string) error {
+	_, err := w.conn.ExecContext(context.Background(), sql)
+	return err
+}
+
+func (w *writer) prepared(text string) (*sql.Stmt, error) {
+	if st := w.stmts[text]; st != nil {
+		return st, nil
+	}
+	st, err := w.conn.PrepareContext(context.Background(), rebind(text))
+	if err != nil {
+		return nil, fmt.Errorf("prepare %q: %w", text, err)
+	}
+	w.stmts[text] = st
+	return st, nil
+}
+
+// rebind turns PostgreSQL's $1 into SQLite's ?1: to SQLite $1 is a name.
+func rebind(text string) string { return strings.ReplaceAll(text, "$", "?") }
+
+// nextK makes the key of a new record: milliseconds since 1970 in 41 bits, ten
+// bits for a server's number, twelve to count within the millisecond. It grows
+// even if the clock does not.
+func (w *writer) nextK() int64 {
+	const step = 1 << 22
+	k := w.store.now().UnixMilli() * step
+	if k <= w.lastK {
+		k = w.lastK + 1
+		if k%4096 == 0 {
+			k = (w.lastK/step + 1) * step
+		}
+	}
+	w.lastK = k
+	return k
+}
+
+// tx is a transaction of the writer's. Its statements are prepared once.
+type tx struct {
+	w       *writer
+	now     edm.DateTimeOffset // one time for all the transaction does
+	changes []pendingChange
+}
+
+type pendingChange struct {
+	tenant Tenant
+	part   int64
+	live   int64 // by how much the number of records grew
+	certstate.Change
+}
+
+func (tx *tx) exec(text string, args ...any) (affected int64, err error) {
+	st, err := tx.w.prepared(text)
+	if err != nil {
+		return 0, err
+	}
+	res, err := st.ExecContext(context.Background(), args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// row is the one row of a query; its Scan says sql.ErrNoRows if there is none.
+func (tx *tx) row(text string, args ...any) rowScanner {
+	st, err := tx.w.prepared(text)
+	if err != nil {
+		return failedRow{err}
+	}
+	return st.QueryRowContext(context.Background(), args...)
+}
+
+type rowScanner interface{ Scan(targets ...any) error }
+
+type failedRow struct{ err error }
+
+func (r failedRow) Scan(...any) error { return r.err }
+
+// logChanges numbers the transaction's changes and writes them: one update of
+// a part's counter for all of them, since the counter's lock is held until the
+// commit.
+func (tx *tx) logChanges() error {
+	type total struct{ n, live, next int64 }
+	totals := map[int64]*total{}
+	for _, c := range tx.changes {
+		t := totals[c.part]
+		if t == nil {
+			t = &total{}
+			totals[c.part] = t
+		}
+		t.n++
+		t.live += c.live
+	}
+	for _, c := range tx.changes {
+		t := totals[c.part]
+		if t.next == 0 {
+			const count = "UPDATE seq SET n = n + $1, live = live + $2 WHERE part = $3 AND tenant = $4 RETURNING n"
+			if err := tx.row(count, t.n, t.live, c.part, c.tenant.no).Scan(&t.next); err != nil {
+				return fmt.Errorf("number changes of tenant %s: %w", c.tenant.ID, err)
+			}
+			t.next -= t.n - 1
+		}
+		const insert = "INSERT INTO change (part, n, tenant, id, kind, actor, reason, at, before) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+		if _, err := tx.exec(insert, c.part, t.next, c.tenant.no, c.ID, string(c.Kind), c.Actor, c.Reason, tx.now.Ticks, c.Before); err != nil {
+			return fmt.Errorf("log change: %w", err)
+		}
+		t.next++
+	}
+	return nil
+}
