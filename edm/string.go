@@ -47,15 +47,15 @@ func (e *TypeError) Error() string { return "expected " + e.Want + ", got " + e.
 const hexDigits = "0123456789abcdef"
 
 // AppendJSONString appends s as a JSON string. Like Graph it writes < as
-// \u003c, and > & U+2028 U+2029 the same way, so that a body shown by a
-// browser runs nothing.
+// \u003c, and > U+2028 U+2029 the same way, so that a body shown by a browser
+// runs nothing.
 func AppendJSONString(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c < utf8.RuneSelf {
-			if c >= ' ' && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&' {
+			if c >= ' ' && c != '"' && c != '\\' && c != '<' && c != '>' {
 				i++
 				continue
 			}

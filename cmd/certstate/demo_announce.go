@@ -1,0 +1,120 @@
+package main
+
+import (
+	"crypto/rsa"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"certstate/auth"
+	"certstate/identity"
+	"certstate/odata"
+)
+
+// identityConfig is the demo's directory.
+func (d *demo) identityConfig(key *rsa.PrivateKey) identity.Config {
+	cfg := identity.Config{BaseURL: d.base, Key: key, Resources: []string{graphResource, auth.GraphAudiences[0]}}
+	read, write := string(auth.ReadAll), string(auth.ReadWriteAll)
+	for _, t := range d.Tenants {
+		cfg.Tenants = append(cfg.Tenants, identity.Tenant{
+			ID: t.ID, Name: t.Name,
+			Apps: []identity.App{
+				{ID: t.Writer.ID, Secret: t.Writer.Secret, Name: "Demo writer", Roles: []string{write}, Scopes: []string{read, write}, RedirectURIs: []string{"http://localhost"}},
+				{ID: t.Reader.ID, Secret: t.Reader.Secret, Name: "Demo reader", Roles: []string{read}, Scopes: []string{read}, RedirectURIs: []string{"http://localhost"}},
+				{ID: t.SignIn, Name: "Demo sign-in", Public: true, Scopes: []string{read, write}, RedirectURIs: []string{"http://localhost"}},
+			},
+			Users: []identity.User{{ID: t.UserID, UPN: t.User, Name: "Demo Administrator", Password: t.Password}},
+		})
+	}
+	return cfg
+}
+
+// variables are what a client needs, in the order they are printed.
+func (d *demo) variables(caFile string) [][2]string {
+	a, b := d.Tenants[0], d.Tenants[1]
+	return [][2]string{
+		{"BASE_URL", d.base + "/beta"},
+		{"TOKEN_URL", d.base + "/" + a.ID + "/oauth2/v2.0/token"},
+		{"TENANT", a.ID},
+		{"CLIENT_ID", a.Writer.ID},
+		{"CLIENT_SECRET", a.Writer.Secret},
+		{"READER_CLIENT_ID", a.Reader.ID},
+		{"READER_CLIENT_SECRET", a.Reader.Secret},
+		{"TENANT_B", b.ID},
+		{"CLIENT_ID_B", b.Writer.ID},
+		{"CLIENT_SECRET_B", b.Writer.Secret},
+		{"AUDIENCE", graphResource},
+		{"SSL_CERT_FILE", caFile},
+		{"NODE_EXTRA_CA_CERTS", caFile},
+	}
+}
+
+// announce writes demo.env and prints how to use the demo.
+func (d *demo) announce(a *app, dir, caFile string) error {
+	caFile, err := filepath.Abs(caFile)
+	if err != nil {
+		return err
+	}
+	var env strings.Builder
+	for _, v := range d.variables(caFile) {
+		fmt.Fprintf(&env, "%s=%s\n", v[0], shellQuote(v[1]))
+	}
+	envFile := filepath.Join(dir, "demo.env")
+	if err := writePrivate(envFile, []byte(env.String())); err != nil {
+		return err
+	}
+	t := d.Tenants[0]
+	_, err = fmt.Fprintf(a.stdout, `
+The register is served at
+  %[1]s/beta/%[2]s
+
+For the SDKs, and for the commands below (also in %[3]s):
+
+  set -a; . %[4]s; set +a
+
+A token, and the records:
+
+  TOKEN=$(curl -s "$TOKEN_URL" --cacert "$SSL_CERT_FILE" -d grant_type=client_credentials \
+    -d client_id="$CLIENT_ID" -d client_secret="$CLIENT_SECRET" -d scope="$AUDIENCE/.default" | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+  curl --cacert "$SSL_CERT_FILE" -H "Authorization: Bearer $TOKEN" "$BASE_URL/%[2]s?\$top=2"
+
+The reference page's own request:
+
+  curl -i --cacert "$SSL_CERT_FILE" -H "Authorization: Bearer $TOKEN" -H "Content-type: application/json" \
+    "$BASE_URL/%[2]s" -d '%[5]s'
+
+Azure Identity and MSAL: authority %[1]s/%[6]s, instance discovery off.
+To sign in as a person: %[7]s, password %[8]s, public client %[9]s.
+Stop with Ctrl-C; everything is kept in %[10]s.
+
+`, d.base, odata.CanonicalPath, envFile, shellQuote(envFile), pageRequest, t.ID, t.User, t.Password, t.SignIn, dir)
+	return err
+}
+
+// shellQuote makes a word of s for a POSIX shell; plain words stay as they are.
+func shellQuote(s string) string {
+	if s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@", r)
+	}) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// pageRequest is the body of the example of Graph's reference page "Create
+// managedAllDeviceCertificateState".
+const pageRequest = `{
+  "@odata.type": "#microsoft.graph.managedAllDeviceCertificateState",
+  "certificateRevokeStatus": "pending",
+  "certificateRevokeStatusLastChangeDateTime": "2016-12-31T23:59:34.9547208-08:00",
+  "managedDeviceDisplayName": "Managed Device Display Name value",
+  "userPrincipalName": "User Principal Name value",
+  "certificateExpirationDateTime": "2017-01-01T00:02:14.9489247-08:00",
+  "certificateIssuerName": "Certificate Issuer Name value",
+  "certificateThumbprint": "Certificate Thumbprint value",
+  "certificateSerialNumber": "Certificate Serial Number value",
+  "certificateSubjectName": "Certificate Subject Name value",
+  "certificateKeyUsages": 4,
+  "certificateExtendedKeyUsages": "Certificate Extended Key Usages value",
+  "certificateIssuanceDateTime": "2016-12-31T23:59:41.5044473-08:00"
+}`

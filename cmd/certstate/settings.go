@@ -1,0 +1,140 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"certstate/auth"
+)
+
+// settings are what a server needs to know. Each is a flag, an environment
+// variable and a line of the configuration file.
+type settings struct {
+	Database    string   // sqlite:PATH
+	Listen      string   // HOST:PORT
+	BaseURL     string   // public root, https://host[:port], without /beta
+	Issuers     []string // see auth.ParseIssuer
+	Audiences   []string // the aud claims that mean this server
+	ClientID    string   // shown in WWW-Authenticate; default: the first audience
+	TLSCert     string   // PEM file, chain included; reloaded when it changes
+	TLSKey      string   // PEM file
+	BehindProxy bool     // plain HTTP on an address that is not loopback
+	LogFormat   string   // json or text
+	LogLevel    string   // debug, info, warn, error
+
+	issuers []auth.Issuer
+}
+
+func (s *settings) flags(f *pflag.FlagSet) {
+	databaseFlag(f, &s.Database)
+	f.StringVar(&s.Listen, "listen", "localhost:8443", "`address` to listen on, HOST:PORT")
+	f.StringVar(&s.BaseURL, "base-url", "", "public `URL` that clients use, without /beta; every link begins with it")
+	f.StringArrayVar(&s.Issuers, "issuer", nil, "trusted token `issuer`: entra:global, entra:usgov, entra:dod, entra:china, or its iss claim with {tenantid}, then alg=… and tenant=… if needed (repeatable)")
+	f.StringArrayVar(&s.Audiences, "audience", nil, "`aud` claim that means this server: its application id or App ID URI (repeatable)")
+	f.StringVar(&s.ClientID, "client-id", "", "application `id` shown to clients without a token (default: the first audience)")
+	f.StringVar(&s.TLSCert, "tls-cert", "", "PEM `file` of the server's certificate and its chain, reloaded when it changes")
+	f.StringVar(&s.TLSKey, "tls-key", "", "PEM `file` of the certificate's key")
+	f.BoolVar(&s.BehindProxy, "behind-proxy", false, "serve plain HTTP on an address that is not loopback: a proxy in front does TLS")
+	logFlags(f, &s.LogFormat, &s.LogLevel)
+}
+
+func databaseFlag(f *pflag.FlagSet, to *string) {
+	f.StringVar(to, "database", "", "`URL` of the database: sqlite:PATH")
+}
+
+func logFlags(f *pflag.FlagSet, format, level *string) {
+	f.StringVar(format, "log-format", "json", "`form` of log lines: json or text")
+	f.StringVar(level, "log-level", "info", "least `level` logged: debug, info, warn or error")
+}
+
+// settingNames are all names a configuration file may use.
+func settingNames() (names []string) {
+	f := pflag.NewFlagSet("", pflag.ContinueOnError)
+	new(settings).flags(f)
+	new(demoSettings).flags(f)
+	f.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	return names
+}
+
+// check reports everything wrong with the settings, together.
+func (s *settings) check() error {
+	var faults []error
+	fail := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if s.Database == "" {
+		fail("--database is required: sqlite:PATH")
+	}
+	if len(s.Issuers) == 0 {
+		fail("--issuer is required: whose tokens to trust, such as entra:global")
+	}
+	for _, spec := range s.Issuers {
+		list, err := auth.ParseIssuer(spec)
+		if err != nil {
+			fail("--issuer: %w", err)
+		}
+		s.issuers = append(s.issuers, list...)
+	}
+	if len(s.Audiences) == 0 {
+		fail("--audience is required: the aud claim of tokens for this server, its application id or App ID URI")
+	}
+	for _, aud := range s.Audiences {
+		if err := auth.CheckAudience(aud); err != nil {
+			fail("--audience: %w", err)
+		}
+	}
+	s.checkListen(fail)
+	s.checkBaseURL(fail)
+	if _, err := newLogger(s.LogFormat, s.LogLevel, nil); err != nil {
+		fail("%w", err)
+	}
+	if len(faults) > 0 {
+		return usageError{errors.Join(faults...)}
+	}
+	return nil
+}
+
+func (s *settings) checkListen(fail func(string, ...any)) {
+	host, _, err := net.SplitHostPort(s.Listen)
+	switch {
+	case err != nil:
+		fail("--listen %q: write it as HOST:PORT, such as localhost:8443", s.Listen)
+	case (s.TLSCert == "") != (s.TLSKey == ""):
+		fail("--tls-cert and --tls-key go together")
+	case s.TLSCert == "" && !s.BehindProxy && !auth.IsLoopback(host):
+		fail("--listen %s would carry tokens in plain HTTP: give --tls-cert and --tls-key, or listen on loopback, or say --behind-proxy if a proxy does TLS", s.Listen)
+	}
+}
+
+func (s *settings) checkBaseURL(fail func(string, ...any)) {
+	s.BaseURL = strings.TrimSuffix(strings.TrimSuffix(s.BaseURL, "/"), "/beta")
+	u, err := url.Parse(s.BaseURL)
+	switch {
+	case s.BaseURL == "":
+		fail("--base-url is required: the https URL that clients use")
+	case err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "":
+		fail("--base-url %q: write it as https://HOST[:PORT]", s.BaseURL)
+	case u.Scheme != "https" && (u.Scheme != "http" || !auth.IsLoopback(u.Hostname())):
+		fail("--base-url %s must be https: Microsoft's SDKs send no token to anything else", s.BaseURL)
+	}
+}
+
+// newLogger makes the log. w may be nil to check the names alone.
+func newLogger(format, level string, w interface{ Write([]byte) (int, error) }) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q is not one of debug, info, warn, error", level)
+	}
+	o := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	case "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q is not one of json, text", format)
+}
