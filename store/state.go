@@ -36,9 +36,9 @@ var (
 	insertState = "INSERT INTO state (k, part, tenant, ver, absent, " + strings.Join(columns(certstate.All), ", ") +
 		") VALUES (" + placeholders(1, 5+len(columns(certstate.All))) + ") ON CONFLICT (part, id) DO NOTHING"
 	updateState = "UPDATE state SET (ver, absent, " + strings.Join(columns(certstate.All), ", ") +
-		") = (" + placeholders(4, 2+len(columns(certstate.All))) + ") WHERE part = $1 AND tenant = $2 AND id = $3"
+		") = (" + placeholders(4, 2+len(columns(certstate.All))) + ") WHERE tenant = $1 AND " + byID
 	selectAll   = selectState(certstate.All, byID)
-	deleteState = "DELETE FROM state WHERE part = $1 AND tenant = $2 AND id = $3"
+	deleteState = "DELETE FROM state WHERE tenant = $1 AND " + byID
 )
 
 func placeholders(from, n int) string {
@@ -52,11 +52,12 @@ func placeholders(from, n int) string {
 	return b.String()
 }
 
+// selectState reads records of the tenant $1.
 func selectState(set certstate.Set, rest string) string {
-	return "SELECT k, ver, absent, " + strings.Join(columns(set), ", ") + " FROM state WHERE " + rest
+	return "SELECT k, ver, absent, " + strings.Join(columns(set), ", ") + " FROM state WHERE tenant = $1 AND " + rest
 }
 
-const byID = "part = $1 AND tenant = $2 AND id = $3"
+const byID = "part = $2 AND id = $3"
 
 // appendRow appends the values of every column from ver on.
 func appendRow(args []any, s *certstate.State) []any {
@@ -164,7 +165,7 @@ func (s *Store) Get(ctx context.Context, t Tenant, id string, set certstate.Set)
 		return nil, err
 	}
 	sc := newScanner(set | certstate.KeySet)
-	err = sc.scan(st.QueryRowContext(ctx, t.part(), t.no, id))
+	err = sc.scan(st.QueryRowContext(ctx, t.no, t.part(), id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, notFound(id)
 	}
@@ -182,7 +183,7 @@ type Page struct {
 // times. The State passed to fn is reused; it holds the properties of set and
 // the id.
 func (s *Store) List(ctx context.Context, t Tenant, set certstate.Set, after int64, limit int, fn func(*certstate.State) error) (p Page, err error) {
-	st, err := s.queries.get(s.read, selectState(set|certstate.KeySet, "tenant = $1 AND k > $2 ORDER BY k LIMIT $3"))
+	st, err := s.queries.get(s.read, selectState(set|certstate.KeySet, "k > $2 ORDER BY k LIMIT $3"))
 	if err != nil {
 		return p, err
 	}
@@ -267,7 +268,7 @@ func (s *Store) Update(ctx context.Context, t Tenant, id string, patch *certstat
 		}
 		out.Modified = tx.now
 		out.Version = tx.w.nextK()
-		args := append(make([]any, 0, 40), t.part(), t.no, id)
+		args := append(make([]any, 0, 40), t.no, t.part(), id)
 		if _, err := tx.exec(updateState, appendRow(args, out)...); err != nil {
 			return fmt.Errorf("update state: %w", err)
 		}
@@ -284,7 +285,7 @@ func (s *Store) Delete(ctx context.Context, t Tenant, id string, match Match, by
 		if err != nil {
 			return err
 		}
-		if _, err := tx.exec(deleteState, t.part(), t.no, id); err != nil {
+		if _, err := tx.exec(deleteState, t.no, t.part(), id); err != nil {
 			return fmt.Errorf("delete state: %w", err)
 		}
 		tx.change(t, id, certstate.DeletedKind, -1, by, string(odata.AppendImage(nil, st)))
@@ -294,7 +295,7 @@ func (s *Store) Delete(ctx context.Context, t Tenant, id string, match Match, by
 
 func (tx *tx) find(t Tenant, id string, match Match) (*certstate.State, error) {
 	sc := newScanner(certstate.All)
-	err := sc.scan(tx.row(selectAll, t.part(), t.no, id))
+	err := sc.scan(tx.row(selectAll, t.no, t.part(), id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, notFound(id)
 	}
