@@ -35,7 +35,7 @@ func (s *demoSettings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.Data, "data", "certstate-demo", "`folder` for the demo's database, keys and demo.env")
 	f.StringVar(&s.Listen, "listen", "localhost:8443", "`address` to listen on, HOST:PORT")
 	f.IntVar(&s.Count, "count", 1000, "`number` of certificates to make when the database is new")
-	logFlags(f, &s.LogFormat, &s.LogLevel)
+	logFlags(f, &s.LogFormat, "text", &s.LogLevel)
 }
 
 func (a *app) demo() *cobra.Command {
@@ -75,6 +75,10 @@ const graphResource = "https://graph.microsoft.com"
 
 func (a *app) runDemo(ctx context.Context, set *demoSettings, log *slog.Logger) (err error) {
 	if err := os.MkdirAll(set.Data, 0o700); err != nil {
+		return err
+	}
+	// Scripts wait for demo.env: it must not be there before the server is.
+	if err := os.Remove(filepath.Join(set.Data, envFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	l, err := net.Listen("tcp", set.Listen)
@@ -195,6 +199,8 @@ func (d *demo) enrol(ctx context.Context, db *store.Store, count int, a *app) er
 // begins with a version is the API's, one that begins with a tenant the
 // provider's.
 func (d *demo) handler(ctx context.Context, db *store.Store, caFile string, log *slog.Logger) (http.Handler, func(), error) {
+	// The provider's library logs to the default logger, and says hello there.
+	slog.SetDefault(slog.New(leveled{log.Handler(), slog.LevelWarn}))
 	key, err := loadRSAKey(filepath.Join(filepath.Dir(caFile), "identity-key.pem"))
 	if err != nil {
 		return nil, nil, err

@@ -49,6 +49,9 @@ func (d *demo) variables(caFile string) [][2]string {
 	}
 }
 
+// envFile is the file in the demo's folder that has the variables as shell lines.
+const envFile = "demo.env"
+
 // announce writes demo.env and prints how to use the demo.
 func (d *demo) announce(a *app, dir, caFile string) error {
 	caFile, err := filepath.Abs(caFile)
@@ -59,8 +62,8 @@ func (d *demo) announce(a *app, dir, caFile string) error {
 	for _, v := range d.variables(caFile) {
 		fmt.Fprintf(&env, "%s=%s\n", v[0], shellQuote(v[1]))
 	}
-	envFile := filepath.Join(dir, "demo.env")
-	if err := writePrivate(envFile, []byte(env.String())); err != nil {
+	file := filepath.Join(dir, envFile)
+	if err := writePrivate(file, []byte(env.String())); err != nil {
 		return err
 	}
 	t := d.Tenants[0]
@@ -87,7 +90,7 @@ Azure Identity and MSAL: authority %[1]s/%[6]s, instance discovery off.
 To sign in as a person: %[7]s, password %[8]s, public client %[9]s.
 Stop with Ctrl-C; everything is kept in %[10]s.
 
-`, d.base, odata.CanonicalPath, envFile, shellQuote(envFile), pageRequest, t.ID, t.User, t.Password, t.SignIn, dir)
+`, d.base, odata.CanonicalPath, file, shellQuote(file), pageRequest, t.ID, t.User, t.Password, t.SignIn, dir)
 	return err
 }
 

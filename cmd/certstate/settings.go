@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -41,24 +43,29 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.TLSCert, "tls-cert", "", "PEM `file` of the server's certificate and its chain, reloaded when it changes")
 	f.StringVar(&s.TLSKey, "tls-key", "", "PEM `file` of the certificate's key")
 	f.BoolVar(&s.BehindProxy, "behind-proxy", false, "serve plain HTTP on an address that is not loopback: a proxy in front does TLS")
-	logFlags(f, &s.LogFormat, &s.LogLevel)
+	logFlags(f, &s.LogFormat, "json", &s.LogLevel)
 }
 
 func databaseFlag(f *pflag.FlagSet, to *string) {
 	f.StringVar(to, "database", "", "`URL` of the database: sqlite:PATH")
 }
 
-func logFlags(f *pflag.FlagSet, format, level *string) {
-	f.StringVar(format, "log-format", "json", "`form` of log lines: json or text")
+func logFlags(f *pflag.FlagSet, format *string, form string, level *string) {
+	f.StringVar(format, "log-format", form, "`form` of log lines: json or text")
 	f.StringVar(level, "log-level", "info", "least `level` logged: debug, info, warn or error")
 }
 
 // settingNames are all names a configuration file may use.
 func settingNames() (names []string) {
-	f := pflag.NewFlagSet("", pflag.ContinueOnError)
-	new(settings).flags(f)
-	new(demoSettings).flags(f)
-	f.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	for _, define := range []func(*pflag.FlagSet){new(settings).flags, new(demoSettings).flags} {
+		f := pflag.NewFlagSet("", pflag.ContinueOnError)
+		define(f)
+		f.VisitAll(func(f *pflag.Flag) {
+			if !slices.Contains(names, f.Name) {
+				names = append(names, f.Name)
+			}
+		})
+	}
 	return names
 }
 
@@ -137,4 +144,14 @@ func newLogger(format, level string, w interface{ Write([]byte) (int, error) }) 
 		return slog.New(slog.NewTextHandler(w, o)), nil
 	}
 	return nil, fmt.Errorf("--log-format %q is not one of json, text", format)
+}
+
+// leveled is a log handler that passes on only what is at least level.
+type leveled struct {
+	slog.Handler
+	level slog.Level
+}
+
+func (h leveled) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.level && h.Handler.Enabled(ctx, l)
 }

@@ -29,7 +29,7 @@ line, where others can see it).`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if url == "" {
-				env, err := readEnv(filepath.Join(data, "demo.env"))
+				env, err := readEnv(filepath.Join(data, envFile))
 				if err != nil {
 					return fmt.Errorf("%w: start the demo, or give --token-url", err)
 				}

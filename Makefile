@@ -1,0 +1,74 @@
+# certstate: make help lists the targets.
+SHELL := /bin/bash
+
+# Without SQLite's allocation statistics, readers do not wait for each other's
+# allocations.
+export CGO_CFLAGS ?= -O2 -g -DSQLITE_DEFAULT_MEMSTATUS=0
+
+GO ?= go
+FUZZTIME ?= 5s
+CRASH_CYCLES ?= 100
+
+.PHONY: help run build test check vet lint vuln race purego fuzz test-clients bench soak tools
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
+
+run: ## serve the demo
+	$(GO) run ./cmd/certstate demo
+
+build: ## build bin/certstate
+	$(GO) build -trimpath -o bin/certstate ./cmd/certstate
+
+test: tools vet race purego fuzz ## everything but the SDK clients; installs what it needs
+	@echo "make test: all passed"
+
+tools: ## install what the tests need, and say what
+	@./tools/install.sh
+
+vet:
+	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); if [ -n "$$unformatted" ]; then echo "not gofmt-ed: $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+
+# The race detector needs cgo; without a C compiler the tests run without it.
+race: ## tests with the race detector
+	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v cc >/dev/null; then \
+	  set -x; $(GO) test -race ./... -crash-cycles=$(CRASH_CYCLES); \
+	else \
+	  echo "SKIPPED: race detector and the cgo SQLite driver (no C compiler)"; CGO_ENABLED=0 $(GO) test ./... ; \
+	fi
+
+purego: ## the same suite without cgo
+	CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/certstate
+	CGO_ENABLED=0 $(GO) test -short ./store ./api ./cmd/...
+
+fuzz: ## every fuzz target, FUZZTIME each
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "fuzz $$pkg $$target"; \
+	    $(GO) test $$pkg -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x >fuzz.out || { cat fuzz.out; exit 1; }; \
+	  done; \
+	done; rm -f fuzz.out
+
+check: test lint vuln ## test, and the linters and the vulnerability check
+
+lint: ## golangci-lint, from none upward (.golangci.yml)
+	cd tools && $(GO) build -o ../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	bin/golangci-lint run ./...
+
+vuln: ## known vulnerabilities; says so where the database cannot be reached
+	@cd tools && $(GO) build -o ../bin/govulncheck golang.org/x/vuln/cmd/govulncheck
+	@if ! bin/govulncheck ./... >vuln.out 2>&1; then \
+	  if grep -qE 'no such host|dial tcp|Forbidden|403|502|connection refused|i/o timeout' vuln.out; then echo "SKIPPED: govulncheck (its database cannot be reached)"; \
+	  else cat vuln.out; rm -f vuln.out; exit 1; fi; \
+	else cat vuln.out; fi; rm -f vuln.out
+
+test-clients: tools ## Microsoft's and HashiCorp's SDKs, unmodified, against the demo (first build: minutes and gigabytes)
+	./clients/run.sh
+
+bench: ## the server against a bare handler on the same driver, in one run
+	$(GO) run ./bench
+
+soak: ## the slow tests
+	$(GO) test ./store -run TestKill -crash-cycles=3000 -timeout 3h
+	$(MAKE) fuzz FUZZTIME=10m
