@@ -7,7 +7,6 @@ export CGO_CFLAGS ?= -O2 -g -DSQLITE_DEFAULT_MEMSTATUS=0
 
 GO ?= go
 FUZZTIME ?= 5s
-CRASH_CYCLES ?= 100
 
 .PHONY: help run build test check vet lint vuln race purego fuzz test-clients bench soak tools
 
@@ -33,7 +32,7 @@ vet:
 # The race detector needs cgo; without a C compiler the tests run without it.
 race: ## tests with the race detector
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v cc >/dev/null; then \
-	  set -x; $(GO) test -race ./... -crash-cycles=$(CRASH_CYCLES); \
+	  set -x; $(GO) test -race ./...; \
 	else \
 	  echo "SKIPPED: race detector and the cgo SQLite driver (no C compiler)"; CGO_ENABLED=0 $(GO) test ./... ; \
 	fi
