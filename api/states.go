@@ -100,64 +100,71 @@ func (x *exchange) get() error {
 }
 
 func (x *exchange) create() error {
-	q, err := odata.ParseQuery(x.r.URL.RawQuery, odata.WriteOptions)
+	in, err := x.change()
 	if err != nil {
 		return err
 	}
-	by, err := x.cause()
-	if err != nil {
-		return err
-	}
-	body, err := x.body()
-	if err != nil {
-		return err
-	}
-	s, err := x.s.cfg.Store.Create(x.r.Context(), x.tenant, body.State, by)
+	s, err := x.s.cfg.Store.Create(x.r.Context(), x.tenant, in.body.State, in.by)
 	if err != nil {
 		return err
 	}
 	location := x.root() + "/" + odata.KeyPath(s.ID.S)
 	x.w.Header().Set("Location", location)
-	if x.minimal() {
+	if x.prefs.Return == "minimal" { // OData Protocol §8.3.4
 		x.w.Header()["OData-EntityId"] = []string{location}
-		x.w.Header()["ETag"] = []string{odata.ETag(s.Version)}
-		x.write(http.StatusNoContent, nil)
-		return nil
 	}
-	sh := odata.ShapeOf(x.root(), &q, x.rep.Level)
-	sh.DeclareType = body.TypeDeclared
-	return x.entity(http.StatusCreated, sh, s)
+	return x.changed(http.StatusCreated, in, s)
 }
 
 func (x *exchange) update() error {
-	q, err := odata.ParseQuery(x.r.URL.RawQuery, odata.WriteOptions)
-	if err != nil {
-		return err
-	}
-	by, err := x.cause()
-	if err != nil {
-		return err
-	}
-	body, err := x.body()
+	in, err := x.change()
 	if err != nil {
 		return err
 	}
 	// SDKs send back what they read, the id included.
-	if body.Sent&certstate.KeySet != 0 && body.State.ID.S != x.key {
+	if in.body.Sent&certstate.KeySet != 0 && in.body.State.ID.S != x.key {
 		return certstate.Errorf(certstate.Invalid, "id", "The id in the body differs from the one in the URL; an id cannot be changed.")
 	}
-	s, err := x.s.cfg.Store.Update(x.r.Context(), x.tenant, x.key, &body.State, body.Sent&^certstate.KeySet, x.match(), by)
+	set := in.body.Sent &^ certstate.KeySet
+	s, err := x.s.cfg.Store.Update(x.r.Context(), x.tenant, x.key, &in.body.State, set, x.match(), in.by)
 	if err != nil {
 		return err
 	}
-	if x.minimal() {
+	return x.changed(http.StatusOK, in, s)
+}
+
+// change is what a request to create or update says.
+type change struct {
+	query odata.Query
+	body  *odata.Body
+	by    certstate.Cause
+}
+
+func (x *exchange) change() (in change, err error) {
+	if in.query, err = odata.ParseQuery(x.r.URL.RawQuery, odata.WriteOptions); err != nil {
+		return in, err
+	}
+	if in.by, err = x.cause(); err != nil {
+		return in, err
+	}
+	in.body, err = x.body()
+	return in, err
+}
+
+// changed answers with the record as it is now, or with nothing if the client
+// prefers that.
+func (x *exchange) changed(status int, in change, s *certstate.State) error {
+	if x.prefs.Return != "" {
+		x.w.Header().Set("Preference-Applied", "return="+x.prefs.Return)
+	}
+	if x.prefs.Return == "minimal" {
 		x.w.Header()["ETag"] = []string{odata.ETag(s.Version)}
 		x.write(http.StatusNoContent, nil)
 		return nil
 	}
-	sh := odata.ShapeOf(x.root(), &q, x.rep.Level)
-	sh.DeclareType = body.TypeDeclared
-	return x.entity(http.StatusOK, sh, s)
+	sh := odata.ShapeOf(x.root(), &in.query, x.rep.Level)
+	sh.DeclareType = in.body.TypeDeclared
+	return x.entity(status, sh, s)
 }
 
 func (x *exchange) delete() error {
@@ -182,14 +189,6 @@ func (x *exchange) match() store.Match {
 		return nil
 	}
 	return func(version int64) bool { return odata.MatchETag(tags, version) }
-}
-
-// minimal reports whether the client wants no body, and says what was applied.
-func (x *exchange) minimal() bool {
-	if x.prefs.Return != "" {
-		x.w.Header().Set("Preference-Applied", "return="+x.prefs.Return)
-	}
-	return x.prefs.Return == "minimal"
 }
 
 // reasonHeader says why a record is changed; the change log keeps it.
