@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -280,7 +279,7 @@ func (v *Verifier) keySet(ctx context.Context, is *Issuer, tenant string) (*keyS
 func (v *Verifier) principal(c *claims, tenant string) (*Principal, error) {
 	aud, ok := c.audience()
 	if !ok || !slices.Contains(v.cfg.Audiences, aud) {
-		return nil, because(errAudience, "audience %s", json.RawMessage(c.Audience))
+		return nil, because(errAudience, "audience %s", c.Audience)
 	}
 	if !c.alive(v.cfg.Now()) {
 		return nil, errTime

@@ -3,6 +3,7 @@ package identity
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -410,7 +411,7 @@ func FuzzScopes(f *testing.F) {
 	f.Fuzz(func(test *testing.T, scope string) {
 		q, err := p.parseScopes(t, strings.Split(scope, " "))
 		if err != nil {
-			if codeOf(err.(*oidc.Error).Description) == 0 {
+			if e, ok := errors.AsType[*oidc.Error](err); !ok || codeOf(e.Description) == 0 {
 				test.Errorf("no number: %v", err)
 			}
 			return

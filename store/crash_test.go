@@ -101,7 +101,7 @@ func crashChild(t *testing.T, dir string) {
 }
 
 func crashStep(id, kind string, value int, write func() error) {
-	say := func(word string) { _, _ = os.Stdout.WriteString(fmt.Sprintln(word, id, kind, value)) }
+	say := func(word string) { fmt.Println(word, id, kind, value) }
 	say("will")
 	if err := write(); err != nil {
 		fmt.Println("error", err)

@@ -139,7 +139,7 @@ func (s *Store) Secret(ctx context.Context, name string) (key []byte, err error)
 		return key, err
 	}
 	fresh := make([]byte, 32)
-	rand.Read(fresh) //nolint:errcheck // never fails, crypto/rand
+	rand.Read(fresh)
 	err = s.do(ctx, func(tx *tx) error {
 		if _, err := tx.exec("INSERT INTO secret (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", name, fresh); err != nil {
 			return err

@@ -85,7 +85,7 @@ func (a *app) runDemo(ctx context.Context, set *demoSettings, log *slog.Logger) 
 	if err != nil {
 		return fmt.Errorf("%w: choose another address with --listen", err)
 	}
-	defer l.Close() //nolint:errcheck // closed by the server already, unless it never started
+	defer l.Close() // which the server does too, if it gets that far
 	d, err := openDemo(set.Data, baseURL(set.Listen, l.Addr()))
 	if err != nil {
 		return err

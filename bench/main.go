@@ -1,0 +1,149 @@
+// Command bench measures this server against a bare floor: net/http, the same
+// SQLite driver, settings and table, SQL and JSON written by hand, no tokens,
+// no OData, no log (floor.go). Run it with make bench.
+//
+// Both are processes of their own, start from copies of one database and are
+// asked the same things in turn by one client (load.go). The client shares the
+// machine with them, so a ratio of rates flatters the slower one; the server's
+// own CPU time per request, printed beside it, does not.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// floorArg as the first argument makes this program the floor's server.
+const floorArg = "floor"
+
+// options are the bench's flags.
+type options struct {
+	rows    int
+	seconds float64
+	rounds  int
+	dir     string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	var err error
+	if len(os.Args) == 4 && os.Args[1] == floorArg {
+		err = serveFloor(ctx, os.Args[2], os.Args[3])
+	} else {
+		err = run(ctx, os.Args[1:], os.Stdout)
+	}
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func parseOptions(args []string) (o options, err error) {
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.IntVar(&o.rows, "rows", 100_000, "records in the table before the first request")
+	f.Float64Var(&o.seconds, "seconds", 3, "length of one measurement in seconds")
+	f.IntVar(&o.rounds, "rounds", 3, "how often both servers take their turn")
+	f.StringVar(&o.dir, "dir", os.TempDir(), "folder for the databases: on the disk to be measured, not on tmpfs")
+	if err = f.Parse(args); err != nil {
+		return o, err
+	}
+	if f.NArg() > 0 || o.rows < 1 || o.seconds <= 0 || o.rounds < 1 {
+		return o, errors.New("-rows, -seconds and -rounds must be positive, and there are no arguments")
+	}
+	return o, nil
+}
+
+// run measures and prints. Whatever it started has ended and whatever it wrote
+// is gone when it returns.
+func run(ctx context.Context, args []string, out io.Writer) (err error) {
+	o, err := parseOptions(args)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(o.dir, "certstate-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
+	is, stopIssuer, err := startIssuer()
+	if err != nil {
+		return err
+	}
+	defer stopIssuer()
+	fmt.Fprintf(os.Stderr, "building the server and preparing %d records\n", o.rows)
+	program := filepath.Join(dir, "certstate")
+	if err := command(ctx, "go", "build", "-o", program, "certstate/cmd/certstate"); err != nil {
+		return err
+	}
+	set, err := prepare(ctx, dir, program, o.rows)
+	if err != nil {
+		return err
+	}
+	floor, err := startFloor(ctx, dir, set)
+	if err != nil {
+		return err
+	}
+	defer floor.stop()
+	server, err := startServer(ctx, dir, program, set, is)
+	if err != nil {
+		return err
+	}
+	defer server.stop()
+
+	results, err := measureAll(ctx, o, set, []*target{floor, server})
+	if err != nil {
+		return errors.Join(err, floor.lastWords(), server.lastWords())
+	}
+	return report(out, o, set, results, floor, server)
+}
+
+// measureAll gives both servers their turn at each workload, round after
+// round. The results are by workload, then by server.
+func measureAll(ctx context.Context, o options, set *dataset, targets []*target) ([][]series, error) {
+	results := make([][]series, len(workloads))
+	for i := range results {
+		results[i] = make([]series, len(targets))
+	}
+	length := time.Duration(o.seconds * float64(time.Second))
+	for round := range o.rounds {
+		fmt.Fprintf(os.Stderr, "round %d of %d\n", round+1, o.rounds)
+		for i := range workloads {
+			for j, t := range targets {
+				// Neither the other's checkpoint nor its own from before may
+				// fall into this measurement.
+				for _, t := range targets {
+					if err := set.checkpoint(ctx, t.database); err != nil {
+						return nil, err
+					}
+				}
+				m, err := measure(ctx, t, &workloads[i], set.ids, length)
+				if err != nil {
+					return nil, fmt.Errorf("%s, %s: %w", t.name, workloads[i].name, err)
+				}
+				results[i][j] = append(results[i][j], m)
+			}
+		}
+	}
+	return results, nil
+}
+
+// command runs a program to its end. What it says is shown only if it fails.
+func command(ctx context.Context, name string, args ...string) error {
+	text, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s %v: %w\n%s", name, args, err, text)
+	}
+	return nil
+}
