@@ -22,7 +22,7 @@ func (x *exchange) list() error {
 	}
 	// The preferred size goes into the nextLink as $top: headers are not
 	// repeated by those who follow it.
-	if q.Top == 0 && x.prefs.MaxPageSize > 0 {
+	if x.prefs.MaxPageSize > 0 {
 		q.Top = q.PageSize(x.prefs.MaxPageSize)
 		x.w.Header().Set("Preference-Applied", "odata.maxpagesize="+strconv.Itoa(q.Top))
 	}

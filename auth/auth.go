@@ -268,7 +268,7 @@ func (v *Verifier) keySet(ctx context.Context, is *Issuer, tenant string) (*keyS
 	defer v.mu.Unlock()
 	set := v.sets[metadata]
 	if set == nil {
-		set = &keySet{metadata: metadata, issuer: issuer, client: v.cfg.Client, now: v.cfg.Now, log: v.cfg.Log, pause: v.cfg.Pause}
+		set = &keySet{metadata: metadata, issuer: issuer, template: is.Template, client: v.cfg.Client, now: v.cfg.Now, log: v.cfg.Log, pause: v.cfg.Pause}
 		v.sets[metadata] = set
 	}
 	return set, nil

@@ -35,7 +35,8 @@ type key struct {
 // keysMaxAge.
 type keySet struct {
 	metadata string // discovery URL
-	issuer   string // what the document must say of itself, "" if it is a template's
+	issuer   string // what the document must say of itself, "" for a document of all tenants
+	template string // or this
 	client   *http.Client
 	now      func() time.Time
 	log      *slog.Logger
@@ -62,7 +63,7 @@ func (s *keySet) find(ctx context.Context, kid string) (k key, generation int, e
 	if ks != nil && now.Sub(ks.fetched) < keysMaxAge {
 		if k, ok := ks.byID[kid]; ok {
 			if now.Sub(ks.fetched) > refreshBefore {
-				go s.refresh(context.WithoutCancel(ctx), ks)
+				go s.renew(context.WithoutCancel(ctx), ks)
 			}
 			return k, ks.generation, nil
 		}
@@ -91,6 +92,19 @@ func (s *keySet) current(generation int) bool {
 func (s *keySet) refresh(ctx context.Context, seen *keys) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.fetchOnce(ctx, seen)
+}
+
+// renew is refresh for those who need not wait: while one fetch is under way,
+// the rest go on with what there is.
+func (s *keySet) renew(ctx context.Context, seen *keys) {
+	if s.mu.TryLock() {
+		defer s.mu.Unlock()
+		s.fetchOnce(ctx, seen)
+	}
+}
+
+func (s *keySet) fetchOnce(ctx context.Context, seen *keys) {
 	if s.state.Load() != seen {
 		return
 	}
@@ -135,7 +149,8 @@ func (s *keySet) fetch(ctx context.Context) (map[string]key, error) {
 		return nil, err
 	}
 	// OpenID Connect Discovery §4.3: the document must be the issuer's own.
-	if s.issuer != "" && doc.Issuer != s.issuer {
+	// Entra's, which serve all tenants, give the template.
+	if s.issuer != "" && doc.Issuer != s.issuer && doc.Issuer != s.template {
 		return nil, fmt.Errorf("%s names the issuer %q, not %q", s.metadata, doc.Issuer, s.issuer)
 	}
 	var set struct {

@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp(o.dir, "certstate-bench-")
+	dir, err := os.MkdirTemp(o.dir, "csbench-")
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	defer stopIssuer()
 	fmt.Fprintf(os.Stderr, "building the server and preparing %d records\n", o.rows)
-	program := filepath.Join(dir, "certstate")
+	program := filepath.Join(dir, "server")
 	if err := command(ctx, "go", "build", "-o", program, "certstate/cmd/certstate"); err != nil {
 		return err
 	}

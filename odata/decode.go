@@ -29,6 +29,7 @@ type Body struct {
 // fault: unknown and repeated members, values of another type, null where the
 // property has none, text that is not valid UTF-8.
 func DecodeBody(data []byte) (*Body, error) {
+	data = bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF")) // RFC 8259 §8.1: .NET clients send it
 	d := decoder{dec: jsontext.NewDecoder(bytes.NewReader(data))}
 	if d.dec.PeekKind() != '{' {
 		if _, err := d.dec.ReadToken(); err != nil {

@@ -66,32 +66,42 @@ func (d *demo) announce(a *app, dir, caFile string) error {
 	if err := writePrivate(file, []byte(env.String())); err != nil {
 		return err
 	}
-	t := d.Tenants[0]
-	_, err = fmt.Fprintf(a.stdout, `
+	_, err = fmt.Fprintf(a.stdout, announcement, d.base, odata.CanonicalPath, shellQuote(file), shellQuote(caFile), d.tokenCommand(caFile),
+		pageRequest, d.Tenants[0].ID, d.Tenants[0].User, d.Tenants[0].Password, d.Tenants[0].SignIn, dir)
+	return err
+}
+
+// announcement is what the demo prints. Each command works when pasted by
+// itself.
+const announcement = `
 The register is served at
   %[1]s/beta/%[2]s
 
-For the SDKs, and for the commands below (also in %[3]s):
-
-  set -a; . %[4]s; set +a
-
-A token, and the records:
-
-  TOKEN=$(curl -s "$TOKEN_URL" --cacert "$SSL_CERT_FILE" -d grant_type=client_credentials \
-    -d client_id="$CLIENT_ID" -d client_secret="$CLIENT_SECRET" -d scope="$AUDIENCE/.default" | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
-  curl --cacert "$SSL_CERT_FILE" -H "Authorization: Bearer $TOKEN" "$BASE_URL/%[2]s?\$top=2"
-
 The reference page's own request:
 
-  curl -i --cacert "$SSL_CERT_FILE" -H "Authorization: Bearer $TOKEN" -H "Content-type: application/json" \
-    "$BASE_URL/%[2]s" -d '%[5]s'
+  curl -i --cacert %[4]s '%[1]s/beta/%[2]s' \
+    -H "Authorization: Bearer $(%[5]s)" \
+    -H 'Content-type: application/json' -d '%[6]s'
 
-Azure Identity and MSAL: authority %[1]s/%[6]s, instance discovery off.
-To sign in as a person: %[7]s, password %[8]s, public client %[9]s.
-Stop with Ctrl-C; everything is kept in %[10]s.
+For the SDKs, and for your own commands:
 
-`, d.base, odata.CanonicalPath, file, shellQuote(file), pageRequest, t.ID, t.User, t.Password, t.SignIn, dir)
-	return err
+  set -a; . %[3]s; set +a
+
+It sets BASE_URL, TOKEN_URL, TENANT, CLIENT_ID, CLIENT_SECRET and the like, and has clients trust this server:
+
+  export SSL_CERT_FILE=%[4]s NODE_EXTRA_CA_CERTS=%[4]s
+
+Azure Identity and MSAL: authority %[1]s/%[7]s, instance discovery off.
+To sign in as a person: %[8]s, password %[9]s, public client %[10]s.
+Stop with Ctrl-C; everything is kept in %[11]s.
+
+`
+
+// tokenCommand is a shell command that prints a token of the writer's.
+func (d *demo) tokenCommand(caFile string) string {
+	t := d.Tenants[0]
+	return fmt.Sprintf(`curl -s --cacert %s %s/%s/oauth2/v2.0/token -d grant_type=client_credentials -d client_id=%s -d client_secret=%s -d scope=%s/.default | sed 's/.*"access_token":"\([^"]*\)".*/\1/'`,
+		shellQuote(caFile), d.base, t.ID, t.Writer.ID, t.Writer.Secret, graphResource)
 }
 
 // shellQuote makes a word of s for a POSIX shell; plain words stay as they are.

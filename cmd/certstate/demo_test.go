@@ -8,19 +8,21 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 // startDemo runs the demo as a person would and returns what demo.env says.
-func startDemo(t *testing.T, dir string) (env map[string]string, stop func() (stdout string)) {
+func startDemo(t *testing.T, dir string) (env map[string]string, printed func() string, stop func()) {
 	t.Helper()
 	file := filepath.Join(dir, envFile)
 	_ = os.Remove(file) // of an earlier start
 	ctx, cancel := context.WithCancel(t.Context())
-	var stdout, stderr bytes.Buffer
+	var stdout, stderr shared
 	code := make(chan int, 1)
 	go func() {
 		code <- run(ctx, []string{"demo", "--data", dir, "--listen", "localhost:0", "--count", "40"}, nil, nil, &stdout, &stderr)
@@ -36,13 +38,36 @@ func startDemo(t *testing.T, dir string) (env map[string]string, stop func() (st
 			t.Fatalf("no demo.env: %s", stderr.String())
 		}
 	}
-	return env, func() string {
+	printed = func() string {
+		for !strings.Contains(stdout.String(), "Stop with Ctrl-C") {
+			time.Sleep(5 * time.Millisecond)
+		}
+		return stdout.String()
+	}
+	return env, printed, func() {
 		cancel()
 		if c := <-code; c != exitOK {
 			t.Errorf("exit code %d: %s", c, stderr.String())
 		}
-		return stdout.String()
 	}
+}
+
+// shared is a buffer that one goroutine writes and another reads.
+type shared struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *shared) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 // The mission page's request, byte for byte, through real HTTPS with a token
@@ -50,7 +75,7 @@ func startDemo(t *testing.T, dir string) (env map[string]string, stop func() (st
 // operations.
 func TestDemoAnswersThePage(t *testing.T) {
 	dir := t.TempDir()
-	env, stop := startDemo(t, dir)
+	env, printed, stop := startDemo(t, dir)
 	client, err := trusting(env["SSL_CERT_FILE"])
 	if err != nil {
 		t.Fatal(err)
@@ -109,13 +134,25 @@ func TestDemoAnswersThePage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pasted(t, printed())
 	token = reader
 	call("POST", set, pageRequest, http.StatusForbidden)
-	out := stop()
-	if !strings.Contains(out, pageRequest) || !strings.Contains(out, "curl") {
-		t.Errorf("printed: %s", out)
-	}
+	stop()
 	secrets(t, dir, env)
+}
+
+// pasted runs the printed curl as a person would paste it.
+func pasted(t *testing.T, out string) {
+	t.Helper()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Log("SKIPPED: the printed command (no curl)")
+		return
+	}
+	from, to := strings.Index(out, "  curl -i"), strings.Index(out, "\nFor the SDKs")
+	answer, err := exec.Command("sh", "-c", out[from:to]).CombinedOutput()
+	if err != nil || !strings.Contains(string(answer), " 201") || !strings.Contains(string(answer), `"certificateKeyUsages":4`) {
+		t.Errorf("pasted %s\ngot %s %v", out[from:to], answer, err)
+	}
 }
 
 // secrets are in files that only their owner can read, and a second start
@@ -130,7 +167,7 @@ func secrets(t *testing.T, dir string, first map[string]string) {
 			t.Errorf("%s: %v %v", f.Name(), st.Mode(), err)
 		}
 	}
-	second, stop := startDemo(t, dir)
+	second, _, stop := startDemo(t, dir)
 	stop()
 	for _, name := range []string{"TENANT", "CLIENT_ID", "CLIENT_SECRET", "TENANT_B", "SSL_CERT_FILE"} {
 		if second[name] == "" || second[name] != first[name] {
