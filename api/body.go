@@ -1,13 +1,14 @@
 package api
 
 import (
-	"bufio"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 
 	"certstate"
 	"certstate/odata"
@@ -21,7 +22,10 @@ func (x *exchange) body() (*odata.Body, error) {
 	if err := checkMediaType(x.r.Header); err != nil {
 		return nil, err
 	}
-	data, err := readBody(http.MaxBytesReader(x.w, x.r.Body, maxBody))
+	buf := bodies.Get().(*bytes.Buffer)
+	defer bodies.Put(buf)
+	buf.Reset()
+	data, err := readBody(http.MaxBytesReader(x.w, x.r.Body, maxBody), buf)
 	if err != nil {
 		return nil, err
 	}
@@ -42,31 +46,36 @@ func checkMediaType(h http.Header) error {
 	}
 }
 
-// readBody decompresses a body that begins with gzip's magic number, whatever
-// Content-Encoding says: Microsoft's Go SDK mislabels the bodies it retries.
-func readBody(r io.Reader) ([]byte, error) {
-	br := bufio.NewReader(r)
-	var src io.Reader = br
-	magic, err := br.Peek(2)
-	if err == nil && magic[0] == 0x1F && magic[1] == 0x8B {
-		zr, err := gzip.NewReader(br)
-		if err != nil {
-			return nil, badGzip(err)
-		}
-		src = zr
+// bodies hold request bodies while they are decoded.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// readBody reads a body into buf and decompresses it if it begins with gzip's
+// magic number, whatever Content-Encoding says: Microsoft's Go SDK mislabels
+// the bodies it retries.
+func readBody(r io.Reader, buf *bytes.Buffer) ([]byte, error) {
+	if _, err := buf.ReadFrom(r); err != nil {
+		return nil, badBody(err)
 	}
-	data, err := io.ReadAll(io.LimitReader(src, maxBody+1))
+	data := buf.Bytes()
+	if !bytes.HasPrefix(data, []byte{0x1F, 0x8B}) {
+		return data, nil
+	}
+	zr, err := gzip.NewReader(buf)
+	if err != nil {
+		return nil, badBody(err)
+	}
+	data, err = io.ReadAll(io.LimitReader(zr, maxBody+1))
 	if len(data) > maxBody {
 		return nil, tooLarge()
 	}
-	return data, badGzip(err)
+	return data, badBody(err)
 }
 
 func tooLarge() error {
 	return certstate.Errorf(certstate.TooLarge, "", "The request body is larger than %d bytes.", maxBody)
 }
 
-func badGzip(err error) error {
+func badBody(err error) error {
 	if err == nil {
 		return nil
 	}

@@ -76,7 +76,7 @@ func serveFloor(ctx context.Context, path, addr string) error {
 	mux.HandleFunc("GET /states/{id}", f.serveGet)
 	mux.HandleFunc("GET /states", f.servePage)
 	mux.HandleFunc("POST /states", f.serveCreate)
-	srv := &http.Server{Addr: addr, Handler: mux} //nolint:gosec // only the bench's client comes
+	srv := &http.Server{Addr: addr, Handler: mux} // only the bench's client comes
 	go func() { <-ctx.Done(); _ = srv.Close() }()
 	if err := srv.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -184,7 +184,7 @@ func (f *floor) servePage(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return b, err
 		}
-		defer rows.Close() //nolint:errcheck // Err has said it
+		defer rows.Close() // Err has said it
 		b = append(b, `{"value":[`...)
 		var row floorRow
 		targets := row.targets()

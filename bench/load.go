@@ -150,7 +150,7 @@ func measure(ctx context.Context, t *target, w *workload, ids []string, length t
 		if clients[i], err = dial(t, ids, 2*length+30*time.Second); err != nil {
 			return m, err
 		}
-		defer clients[i].conn.Close() //nolint:errcheck // it has its answers
+		defer clients[i].conn.Close() // it has its answers
 	}
 	if _, _, err := ask(ctx, w, clients, length/10); err != nil {
 		return m, err

@@ -79,7 +79,7 @@ func fillStore(ctx context.Context, db *store.Store, ids []string) error {
 // sample is a record as a fleet has them.
 func sample(i int) certstate.State {
 	random := make([]byte, 20)
-	rand.Read(random) //nolint:errcheck // never fails, crypto/rand
+	rand.Read(random) // never fails, crypto/rand
 	thumbprint := strings.ToUpper(hex.EncodeToString(random))
 	issued := time.Date(2026, 1, 1, 8, 30, 15, 0, time.UTC).Add(time.Duration(i) * time.Minute)
 	return certstate.State{
@@ -119,7 +119,7 @@ func (set *dataset) checkpoint(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close() //nolint:errcheck // it wrote nothing of its own
+	defer db.Close() // it wrote nothing of its own
 	if set.sqlite == "" {
 		const about = "SELECT sqlite_version() || coalesce((SELECT ', ' || compile_options FROM pragma_compile_options WHERE compile_options LIKE 'DEFAULT_MEMSTATUS%'), '')"
 		if err := db.QueryRowContext(ctx, about).Scan(&set.sqlite); err != nil {
@@ -144,7 +144,7 @@ func copyFile(to, from string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer src.Close() //nolint:errcheck // only read
+	defer src.Close() // only read
 	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err

@@ -47,7 +47,7 @@ func startIssuer() (*authtest.Issuer, func(), error) {
 	is := &authtest.Issuer{URL: "http://" + l.Addr().String()}
 	is.Publish("key-1", authtest.RSAKey.Public(), nil)
 	srv := &http.Server{Handler: is, ReadHeaderTimeout: 5 * time.Second}
-	go srv.Serve(l) //nolint:errcheck // ends with Close
+	go srv.Serve(l) // ends with Close
 	return is, func() { _ = srv.Close() }, nil
 }
 
@@ -113,7 +113,7 @@ func (t *target) start(ctx context.Context, dir string, set *dataset, program st
 	if err != nil {
 		return err
 	}
-	defer out.Close() //nolint:errcheck // the child has its own
+	defer out.Close() // the child has its own
 	t.cmd = exec.CommandContext(ctx, program, args...)
 	t.cmd.Stdout, t.cmd.Stderr = out, out
 	t.cmd.Cancel = func() error { return t.cmd.Process.Signal(syscall.SIGTERM) }
@@ -146,7 +146,7 @@ func (t *target) ping(id string) error {
 	if err != nil {
 		return err
 	}
-	defer c.conn.Close() //nolint:errcheck // it has its answer
+	defer c.conn.Close() // it has its answer
 	_, err = c.do(c.get(), http.StatusOK)
 	return err
 }

@@ -30,7 +30,7 @@ type Body struct {
 // property has none, text that is not valid UTF-8.
 func DecodeBody(data []byte) (*Body, error) {
 	data = bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF")) // RFC 8259 §8.1: .NET clients send it
-	d := decoder{dec: jsontext.NewDecoder(bytes.NewReader(data))}
+	d := decoder{dec: jsontext.NewDecoder(bytes.NewBuffer(data))}
 	if d.dec.PeekKind() != '{' {
 		if _, err := d.dec.ReadToken(); err != nil {
 			return nil, d.syntax(err)

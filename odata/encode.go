@@ -89,12 +89,19 @@ func (sh *Shape) appendMembers(b []byte, s *certstate.State) []byte {
 		if sh.Level == Full && v.ControlType() != "" {
 			b = append(b, `"`+p.Name+`@odata.type":"`+v.ControlType()+`",`...)
 		}
-		b = append(append(append(b, '"'), p.Name...), `":`...)
-		b = append(v.AppendJSON(b), ',')
+		b = append(v.AppendJSON(append(b, memberNames[i]...)), ',')
 	}
 	b[len(b)-1] = '}'
 	return b
 }
+
+// memberNames are the properties' names as they stand before a value.
+var memberNames = func() (names [len(certstate.Properties)]string) {
+	for i := range names {
+		names[i] = `"` + certstate.Properties[i].Name + `":`
+	}
+	return names
+}()
 
 // AppendCollectionHead appends a page up to its first record. count is written
 // unless it is negative.

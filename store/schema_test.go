@@ -83,8 +83,8 @@ func TestPlans(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
-		selectState(certstate.Defaults, byID):                         "SEARCH state USING INDEX sqlite_autoindex_state_1 (part=? AND id=?)",
-		selectState(certstate.Defaults, "k > $2 ORDER BY k LIMIT $3"): "SEARCH state USING INDEX state_tenant (tenant=? AND rowid>?)",
+		selectState(certstate.Defaults, byID):     "SEARCH state USING INDEX sqlite_autoindex_state_1 (part=? AND id=?)",
+		selectState(certstate.Defaults, nextPage): "SEARCH state USING INDEX state_tenant (tenant=? AND rowid>?)",
 	} {
 		var id, parent, unused int
 		var plan string

@@ -57,7 +57,10 @@ func selectState(set certstate.Set, rest string) string {
 	return "SELECT k, ver, absent, " + strings.Join(columns(set), ", ") + " FROM state WHERE tenant = $1 AND " + rest
 }
 
-const byID = "part = $2 AND id = $3"
+const (
+	byID     = "part = $2 AND id = $3"
+	nextPage = "k > $2 ORDER BY k LIMIT $3"
+)
 
 // appendRow appends the values of every column from ver on.
 func appendRow(args []any, s *certstate.State) []any {
@@ -76,19 +79,29 @@ func appendRow(args []any, s *certstate.State) []any {
 
 // scanner reads rows of selectState into one State, reused.
 type scanner struct {
-	set     certstate.Set
 	state   certstate.State
 	k       int64
 	absent  int64
 	targets []any
+	fields  []field
+}
+
+// field is a property's value in the reused State, and its bit of absent.
+type field struct {
+	edm.Value
+	bit int
 }
 
 func newScanner(set certstate.Set) *scanner {
-	sc := &scanner{set: set}
+	sc := &scanner{}
+	sc.targets = make([]any, 0, 32)
+	sc.fields = make([]field, 0, len(certstate.Properties))
 	sc.targets = append(sc.targets, edm.Int64Column(&sc.k), edm.Int64Column(&sc.state.Version), edm.Int64Column(&sc.absent))
 	for i := range certstate.Properties {
 		if set.Has(i) {
-			sc.targets = certstate.Properties[i].Field(&sc.state).AppendScan(sc.targets)
+			f := field{certstate.Properties[i].Field(&sc.state), i}
+			sc.fields = append(sc.fields, f)
+			sc.targets = f.AppendScan(sc.targets)
 		}
 	}
 	return sc
@@ -98,41 +111,53 @@ func (sc *scanner) scan(row rowScanner) error {
 	if err := row.Scan(sc.targets...); err != nil {
 		return err
 	}
-	for i := range certstate.Properties {
-		if sc.set.Has(i) {
-			certstate.Properties[i].Field(&sc.state).Scanned(sc.absent>>i&1 != 0)
-		}
+	for _, f := range sc.fields {
+		f.Scanned(sc.absent>>f.bit&1 != 0)
 	}
 	return nil
 }
 
-// statements keeps prepared read statements by their text. Texts come from a
+// statements keeps prepared read statements. They come from a
 // bounded set of shapes; past the bound a statement is made for one use.
 type statements struct {
 	mu sync.RWMutex
-	m  map[string]*sql.Stmt
+	m  map[query]*sql.Stmt
+}
+
+// query names a read statement without spelling it out: a whole text, or the
+// end of one that reads the properties of a set.
+type query struct {
+	set  certstate.Set // 0: rest is the whole text
+	rest string
+}
+
+func (k query) text() string {
+	if k.set == 0 {
+		return k.rest
+	}
+	return selectState(k.set, k.rest)
 }
 
 const maxStatements = 256
 
-func (q *statements) get(db *sql.DB, text string) (*sql.Stmt, error) {
+func (q *statements) get(db *sql.DB, k query) (*sql.Stmt, error) {
 	q.mu.RLock()
-	st := q.m[text]
+	st := q.m[k]
 	q.mu.RUnlock()
 	if st != nil {
 		return st, nil
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if st := q.m[text]; st != nil {
+	if st := q.m[k]; st != nil {
 		return st, nil
 	}
-	st, err := db.Prepare(rebind(text))
+	st, err := db.Prepare(rebind(k.text()))
 	if err != nil {
-		return nil, fmt.Errorf("prepare %q: %w", text, err)
+		return nil, fmt.Errorf("prepare %q: %w", k.text(), err)
 	}
 	if q.m == nil {
-		q.m = map[string]*sql.Stmt{}
+		q.m = map[query]*sql.Stmt{}
 	}
 	if len(q.m) >= maxStatements {
 		for old, st := range q.m { // any one; it closes once its last use ends
@@ -141,7 +166,7 @@ func (q *statements) get(db *sql.DB, text string) (*sql.Stmt, error) {
 			break
 		}
 	}
-	q.m[text] = st
+	q.m[k] = st
 	return st, nil
 }
 
@@ -158,14 +183,18 @@ func notFound(id string) error {
 	return certstate.Errorf(certstate.NotFound, "id", "There is no certificate state with id '%s'.", id)
 }
 
+// A bounded read runs without its request's cancellation: the drivers keep a
+// goroutine for each statement that can be cancelled, which costs more than
+// the statement.
+
 // Get returns the properties of set of one record, its id and version always.
 func (s *Store) Get(ctx context.Context, t Tenant, id string, set certstate.Set) (*certstate.State, error) {
-	st, err := s.queries.get(s.read, selectState(set|certstate.KeySet, byID))
+	st, err := s.queries.get(s.read, query{set | certstate.KeySet, byID})
 	if err != nil {
 		return nil, err
 	}
 	sc := newScanner(set | certstate.KeySet)
-	err = sc.scan(st.QueryRowContext(ctx, t.no, t.part(), id))
+	err = sc.scan(st.QueryRowContext(context.WithoutCancel(ctx), t.no, t.part(), id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, notFound(id)
 	}
@@ -183,11 +212,11 @@ type Page struct {
 // times. The State passed to fn is reused; it holds the properties of set and
 // the id.
 func (s *Store) List(ctx context.Context, t Tenant, set certstate.Set, after int64, limit int, fn func(*certstate.State) error) (p Page, err error) {
-	st, err := s.queries.get(s.read, selectState(set|certstate.KeySet, "k > $2 ORDER BY k LIMIT $3"))
+	st, err := s.queries.get(s.read, query{set | certstate.KeySet, nextPage})
 	if err != nil {
 		return p, err
 	}
-	rows, err := st.QueryContext(ctx, t.no, after, limit+1)
+	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, after, limit+1)
 	if err != nil {
 		return p, err
 	}
@@ -197,6 +226,9 @@ func (s *Store) List(ctx context.Context, t Tenant, set certstate.Set, after int
 		if n == limit {
 			p.More = true
 			break
+		}
+		if n%128 == 127 && ctx.Err() != nil {
+			return p, ctx.Err()
 		}
 		if err := sc.scan(rows); err != nil {
 			return p, err
@@ -211,11 +243,11 @@ func (s *Store) List(ctx context.Context, t Tenant, set certstate.Set, after int
 
 // Count is the number of the tenant's records.
 func (s *Store) Count(ctx context.Context, t Tenant) (n int64, err error) {
-	st, err := s.queries.get(s.read, "SELECT coalesce(sum(live), 0) FROM seq WHERE tenant = $1")
+	st, err := s.queries.get(s.read, query{rest: "SELECT coalesce(sum(live), 0) FROM seq WHERE tenant = $1"})
 	if err != nil {
 		return 0, err
 	}
-	err = st.QueryRowContext(ctx, t.no).Scan(&n)
+	err = st.QueryRowContext(context.WithoutCancel(ctx), t.no).Scan(&n)
 	return n, err
 }
 
@@ -316,7 +348,7 @@ func (tx *tx) change(t Tenant, id string, kind certstate.ChangeKind, live int64,
 // Changes calls fn for the tenant's changes in order, from the one after seq
 // on, at most limit times. The Change passed to fn is reused.
 func (s *Store) Changes(ctx context.Context, t Tenant, seq int64, limit int, fn func(*certstate.Change) error) error {
-	st, err := s.queries.get(s.read, "SELECT n, id, kind, actor, reason, at, before FROM change WHERE part = $1 AND tenant = $2 AND n > $3 ORDER BY n LIMIT $4")
+	st, err := s.queries.get(s.read, query{rest: "SELECT n, id, kind, actor, reason, at, before FROM change WHERE part = $1 AND tenant = $2 AND n > $3 ORDER BY n LIMIT $4"})
 	if err != nil {
 		return err
 	}

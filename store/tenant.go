@@ -52,7 +52,7 @@ func (s *Store) Tenant(ctx context.Context, id string) (Tenant, error) {
 	if c, ok := s.tenants.m.Load(id); ok && time.Now().Before(c.(cachedTenant).until) {
 		return c.(cachedTenant).Tenant, nil
 	}
-	st, err := s.queries.get(s.read, "SELECT "+tenantColumns+" FROM tenant WHERE tenant = $1")
+	st, err := s.queries.get(s.read, query{rest: "SELECT " + tenantColumns + " FROM tenant WHERE tenant = $1"})
 	if err != nil {
 		return Tenant{}, err
 	}
