@@ -30,6 +30,7 @@ type Config struct {
 // Server answers requests.
 type Server struct {
 	cfg      Config
+	https    bool // clients come by TLS
 	sealer   *odata.Sealer
 	draining atomic.Bool
 }
@@ -48,7 +49,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	sealer, err := odata.NewSealer(key, cfg.Now)
-	return &Server{cfg: cfg, sealer: sealer}, err
+	return &Server{cfg: cfg, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer}, err
 }
 
 // Drain makes /readyz fail, so that a balancer sends no more requests.
@@ -162,17 +163,30 @@ func (x *exchange) headers() {
 	h := x.w.Header()
 	h["request-id"] = []string{x.id}
 	h["client-request-id"] = []string{x.clientID}
-	h["x-ms-ags-diagnostic"] = []string{diagnostic}
-	h["OData-Version"] = []string{"4.0"}
-	h.Set("Vary", "Accept-Encoding")
-	h.Set("Cache-Control", "no-cache")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "ETag, Location, Preference-Applied, Content-Range, request-id, client-request-id, Retry-After")
-	if strings.HasPrefix(x.s.cfg.BaseURL, "https:") {
-		h.Set("Strict-Transport-Security", "max-age=31536000")
+	for _, c := range constantHeaders {
+		h[c.name] = c.value
+	}
+	if x.s.https {
+		h["Strict-Transport-Security"] = transportSecurity
 	}
 }
+
+// constantHeaders are shared by all responses: a handler that wants another
+// value sets the header anew.
+var constantHeaders = []struct {
+	name  string
+	value []string
+}{
+	{"x-ms-ags-diagnostic", []string{diagnostic}},
+	{"OData-Version", []string{"4.0"}},
+	{"Vary", []string{"Accept-Encoding"}},
+	{"Cache-Control", []string{"no-cache"}},
+	{"X-Content-Type-Options", []string{"nosniff"}},
+	{"Access-Control-Allow-Origin", []string{"*"}},
+	{"Access-Control-Expose-Headers", []string{"ETag, Location, Preference-Applied, Content-Range, request-id, client-request-id, Retry-After"}},
+}
+
+var transportSecurity = []string{"max-age=31536000"}
 
 // preflight answers a browser that asks what it may send (Fetch standard, CORS).
 func (x *exchange) preflight() {
@@ -206,7 +220,13 @@ func (x *exchange) log(took time.Duration) {
 		attrs = append(attrs, slog.String("route", x.route.pattern))
 	}
 	if p := x.principal; p != nil {
-		attrs = append(attrs, slog.String("tenant", p.Tenant), slog.String("app", p.App), slog.String("user", p.User), slog.String("token_id", p.TokenID))
+		attrs = append(attrs, slog.String("tenant", p.Tenant), slog.String("app", p.App))
+		if p.Delegated() {
+			attrs = append(attrs, slog.String("user", p.User))
+		}
+		if p.TokenID != "" {
+			attrs = append(attrs, slog.String("token_id", p.TokenID))
+		}
 	}
 	if x.clientID != x.id {
 		attrs = append(attrs, slog.String("client_request_id", x.clientID))

@@ -91,7 +91,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	floor, err := startFloor(ctx, dir, set)
+	floor, err := startFloor(ctx, dir, set, is)
 	if err != nil {
 		return err
 	}

@@ -61,15 +61,22 @@ func startServer(ctx context.Context, dir, program string, set *dataset, is *aut
 	path := "/beta/" + odata.CanonicalPath
 	t := &target{
 		name: "certstate", addr: addr, database: set.server, path: path, list: path + "?$top=100",
-		header: "Authorization: Bearer " + is.Token(map[string]any{"aud": audience}) + "\r\n",
+		header: authorization(is),
 		next:   between(`"@odata.nextLink":"`+base, `"`, ""),
 	}
 	return t, t.start(ctx, dir, set, program, "serve", "--database", "sqlite:"+set.server, "--listen", addr,
 		"--base-url", base, "--issuer", is.Template(), "--audience", audience)
 }
 
+// authorization is the header line every request carries. The floor is sent it
+// too, and does not look at it: what reading it from the wire costs is
+// net/http's, not the server's.
+func authorization(is *authtest.Issuer) string {
+	return "Authorization: Bearer " + is.Token(map[string]any{"aud": audience}) + "\r\n"
+}
+
 // startFloor starts this program again as the floor.
-func startFloor(ctx context.Context, dir string, set *dataset) (*target, error) {
+func startFloor(ctx context.Context, dir string, set *dataset, is *authtest.Issuer) (*target, error) {
 	addr, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -80,7 +87,7 @@ func startFloor(ctx context.Context, dir string, set *dataset) (*target, error) 
 	}
 	t := &target{
 		name: "floor", addr: addr, database: set.floor, path: "/states", list: "/states?top=100",
-		next: between(`],"next":`, `}`, "/states?top=100&after="),
+		header: authorization(is), next: between(`],"next":`, `}`, "/states?top=100&after="),
 	}
 	return t, t.start(ctx, dir, set, self, floorArg, set.floor, addr)
 }

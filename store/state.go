@@ -79,6 +79,7 @@ func appendRow(args []any, s *certstate.State) []any {
 
 // scanner reads rows of selectState into one State, reused.
 type scanner struct {
+	set     certstate.Set
 	state   certstate.State
 	k       int64
 	absent  int64
@@ -93,7 +94,7 @@ type field struct {
 }
 
 func newScanner(set certstate.Set) *scanner {
-	sc := &scanner{}
+	sc := &scanner{set: set}
 	sc.targets = make([]any, 0, 32)
 	sc.fields = make([]field, 0, len(certstate.Properties))
 	sc.targets = append(sc.targets, edm.Int64Column(&sc.k), edm.Int64Column(&sc.state.Version), edm.Int64Column(&sc.absent))
@@ -105,6 +106,23 @@ func newScanner(set certstate.Set) *scanner {
 		}
 	}
 	return sc
+}
+
+// scanners keeps the scanners of the set that nearly all reads ask for.
+var scanners = sync.Pool{New: func() any { return newScanner(certstate.Defaults) }}
+
+func scannerOf(set certstate.Set) *scanner {
+	if set != certstate.Defaults {
+		return newScanner(set)
+	}
+	return scanners.Get().(*scanner)
+}
+
+// release gives the scanner back; its State must not be used any more.
+func (sc *scanner) release() {
+	if sc.set == certstate.Defaults {
+		scanners.Put(sc)
+	}
 }
 
 func (sc *scanner) scan(row rowScanner) error {
@@ -193,12 +211,14 @@ func (s *Store) Get(ctx context.Context, t Tenant, id string, set certstate.Set)
 	if err != nil {
 		return nil, err
 	}
-	sc := newScanner(set | certstate.KeySet)
+	sc := scannerOf(set | certstate.KeySet)
+	defer sc.release()
 	err = sc.scan(st.QueryRowContext(context.WithoutCancel(ctx), t.no, t.part(), id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, notFound(id)
 	}
-	return &sc.state, err
+	found := sc.state
+	return &found, err
 }
 
 // Page says how a call of List ended.
@@ -221,7 +241,8 @@ func (s *Store) List(ctx context.Context, t Tenant, set certstate.Set, after int
 		return p, err
 	}
 	defer rows.Close()
-	sc := newScanner(set | certstate.KeySet)
+	sc := scannerOf(set | certstate.KeySet)
+	defer sc.release()
 	for n := 0; rows.Next(); n++ {
 		if n == limit {
 			p.More = true
