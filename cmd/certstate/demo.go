@@ -56,7 +56,9 @@ that the SDKs work unchanged. It is for trying out, not for real use.`,
   certstate demo --listen localhost:9443 --count 50000`,
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := newLogger(set.LogFormat, set.LogLevel, a.err)
+			out := newLogWriter(a.err)
+			defer out.Close()
+			log, err := newLogger(set.LogFormat, set.LogLevel, out)
 			if err == nil && set.Count < 0 {
 				err = fmt.Errorf("--count %d is negative", set.Count)
 			}

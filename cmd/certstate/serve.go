@@ -45,7 +45,9 @@ plain HTTP, on loopback only unless --behind-proxy says that a proxy does TLS.`,
 			if err := set.check(); err != nil {
 				return err
 			}
-			log, err := newLogger(set.LogFormat, set.LogLevel, a.err)
+			out := newLogWriter(a.err)
+			defer out.Close()
+			log, err := newLogger(set.LogFormat, set.LogLevel, out)
 			if err != nil {
 				return err
 			}
