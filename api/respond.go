@@ -24,7 +24,7 @@ var gzipWriters = sync.Pool{New: func() any {
 
 // json answers with a JSON body.
 func (x *exchange) json(status int, body []byte) error {
-	x.w.Header().Set("Content-Type", x.rep.ContentType())
+	x.w.Header()["Content-Type"] = []string{x.rep.ContentType()}
 	x.write(status, body)
 	return nil
 }
@@ -53,7 +53,7 @@ func (x *exchange) write(status int, body []byte) {
 		return
 	}
 	if status != http.StatusNoContent && status != http.StatusNotModified {
-		h.Set("Content-Length", strconv.Itoa(len(body)))
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	x.w.WriteHeader(status)
 	_, _ = x.w.Write(body)

@@ -16,10 +16,16 @@ type Representation struct {
 
 // ContentType is the media type of a JSON response, with Graph's parameters in
 // Graph's order.
-func (r Representation) ContentType() string {
-	return "application/json;odata.metadata=" + r.Level.String() +
-		";odata.streaming=true;IEEE754Compatible=" + strconv.FormatBool(r.IEEE754) + ";charset=utf-8"
-}
+func (r Representation) ContentType() string { return contentTypes[r] }
+
+var contentTypes = func() map[Representation]string {
+	m := map[Representation]string{}
+	for _, r := range []Representation{{Minimal, false}, {Minimal, true}, {None, false}, {None, true}, {Full, false}, {Full, true}} {
+		m[r] = "application/json;odata.metadata=" + r.Level.String() +
+			";odata.streaming=true;IEEE754Compatible=" + strconv.FormatBool(r.IEEE754) + ";charset=utf-8"
+	}
+	return m
+}()
 
 // Accept reads an Accept header: the first JSON range decides. A client that
 // accepts anything, or says nothing, gets minimal metadata; one that accepts
