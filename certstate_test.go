@@ -50,11 +50,11 @@ func TestDefaultsAreGraphs(t *testing.T) {
 	var got []string
 	for i := range certstate.Properties {
 		p := &certstate.Properties[i]
-		if !p.Default {
+		if p.Is(certstate.OnSelect) {
 			continue
 		}
 		name := p.Name
-		if p.Nullable {
+		if p.Is(certstate.Nullable) {
 			name += "?"
 		}
 		got = append(got, name)

@@ -8,42 +8,54 @@ import (
 )
 
 // Property is a row of the table from which everything about a property is
-// derived: JSON, $select, SQL columns, metadata, console columns.
+// derived: JSON, the query options, SQL columns, metadata, console columns.
 type Property struct {
-	Name     string // on the wire
-	Column   string // in SQL, before the type's suffixes
-	Doc      string // Graph's description where it has one
-	Nullable bool
-	Default  bool // returned without $select
-	Computed bool // set by the register; ignored in a request body (OData Protocol §11.4.2)
-	Field    func(*State) edm.Value
+	Name   string // on the wire
+	Column string // in SQL, before the type's suffixes
+	Doc    string // Graph's description where it has one
+	Traits Trait
+	Keys   []Key // what a literal equal to the value has in common with it; nil: its text
+	Field  func(*State) edm.Value
 }
+
+// Trait is a set of yes-or-no facts about a property.
+type Trait uint8
+
+const (
+	Nullable Trait = 1 << iota
+	OnSelect       // not returned without $select
+	Computed       // set by the register; ignored in a request body (OData Protocol §11.4.2)
+	Searched       // $search looks for words in it
+)
+
+// Is reports whether the property has every trait of t.
+func (p *Property) Is(t Trait) bool { return p.Traits&t == t }
 
 // Properties is the record, property by property. A row's position is its bit
 // in [Set] and in the stored bitmap of absent values, so rows are only ever
 // added at the end, together with a field of [State] and a migration.
 var Properties = [...]Property{
-	{"id", "id", "Key of the entity.", false, true, false, func(s *State) edm.Value { return &s.ID }},
-	{"certificateRevokeStatus", "revoke_status", "Revoke status.", false, true, false, func(s *State) edm.Value { return &s.RevokeStatus }},
-	{"certificateRevokeStatusLastChangeDateTime", "revoke_status_changed", "The time the revoke status was last changed.", false, true, false, func(s *State) edm.Value { return &s.RevokeStatusChanged }},
-	{"managedDeviceDisplayName", "device_name", "Device display name.", true, true, false, func(s *State) edm.Value { return &s.DeviceName }},
-	{"userPrincipalName", "upn", "User principal name.", true, true, false, func(s *State) edm.Value { return &s.UserPrincipalName }},
-	{"certificateExpirationDateTime", "not_after", "Certificate expiry date.", false, true, false, func(s *State) edm.Value { return &s.NotAfter }},
-	{"certificateIssuerName", "issuer", "Issuer.", true, true, false, func(s *State) edm.Value { return &s.Issuer }},
-	{"certificateThumbprint", "thumbprint", "Thumbprint.", true, true, false, func(s *State) edm.Value { return &s.Thumbprint }},
-	{"certificateSerialNumber", "serial", "Serial number.", true, true, false, func(s *State) edm.Value { return &s.Serial }},
-	{"certificateSubjectName", "subject", "Certificate subject name.", true, true, false, func(s *State) edm.Value { return &s.Subject }},
-	{"certificateKeyUsages", "key_usages", "Key usage.", true, true, false, func(s *State) edm.Value { return &s.KeyUsages }},
-	{"certificateExtendedKeyUsages", "ext_key_usages", "Enhanced key usage.", true, true, false, func(s *State) edm.Value { return &s.ExtendedKeyUsages }},
-	{"certificateIssuanceDateTime", "not_before", "Issuance date.", false, true, false, func(s *State) edm.Value { return &s.NotBefore }},
+	{"id", "id", "Key of the entity.", 0, nil, func(s *State) edm.Value { return &s.ID }},
+	{"certificateRevokeStatus", "revoke_status", "Revoke status.", 0, nil, func(s *State) edm.Value { return &s.RevokeStatus }},
+	{"certificateRevokeStatusLastChangeDateTime", "revoke_status_changed", "The time the revoke status was last changed.", 0, nil, func(s *State) edm.Value { return &s.RevokeStatusChanged }},
+	{"managedDeviceDisplayName", "device_name", "Device display name.", Nullable | Searched, nil, func(s *State) edm.Value { return &s.DeviceName }},
+	{"userPrincipalName", "upn", "User principal name.", Nullable | Searched, nil, func(s *State) edm.Value { return &s.UserPrincipalName }},
+	{"certificateExpirationDateTime", "not_after", "Certificate expiry date.", 0, nil, func(s *State) edm.Value { return &s.NotAfter }},
+	{"certificateIssuerName", "issuer", "Issuer.", Nullable | Searched, nil, func(s *State) edm.Value { return &s.Issuer }},
+	{"certificateThumbprint", "thumbprint", "Thumbprint.", Nullable, thumbprintKeys, func(s *State) edm.Value { return &s.Thumbprint }},
+	{"certificateSerialNumber", "serial", "Serial number.", Nullable, serialKeys, func(s *State) edm.Value { return &s.Serial }},
+	{"certificateSubjectName", "subject", "Certificate subject name.", Nullable | Searched, nil, func(s *State) edm.Value { return &s.Subject }},
+	{"certificateKeyUsages", "key_usages", "Key usage.", Nullable, nil, func(s *State) edm.Value { return &s.KeyUsages }},
+	{"certificateExtendedKeyUsages", "ext_key_usages", "Enhanced key usage.", Nullable, nil, func(s *State) edm.Value { return &s.ExtendedKeyUsages }},
+	{"certificateIssuanceDateTime", "not_before", "Issuance date.", 0, nil, func(s *State) edm.Value { return &s.NotBefore }},
 
-	{"deviceId", "device_id", "The managed device's id in its MDM.", true, false, false, func(s *State) edm.Value { return &s.DeviceID }},
-	{"policyId", "policy_id", "The configuration profile that asked for the certificate.", true, false, false, func(s *State) edm.Value { return &s.PolicyID }},
-	{"userId", "user_id", "The user's directory id.", true, false, false, func(s *State) edm.Value { return &s.UserID }},
-	{"certificateSha256Thumbprint", "thumbprint_sha256", "SHA-256 over the certificate's DER encoding, in hexadecimal.", true, false, false, func(s *State) edm.Value { return &s.ThumbprintSHA256 }},
-	{"source", "source", "Where the record came from.", true, false, false, func(s *State) edm.Value { return &s.Source }},
-	{"createdDateTime", "created", "When the register first held the record.", false, false, true, func(s *State) edm.Value { return &s.Created }},
-	{"lastModifiedDateTime", "modified", "When the record last changed.", false, false, true, func(s *State) edm.Value { return &s.Modified }},
+	{"deviceId", "device_id", "The managed device's id in its MDM.", Nullable | OnSelect, nil, func(s *State) edm.Value { return &s.DeviceID }},
+	{"policyId", "policy_id", "The configuration profile that asked for the certificate.", Nullable | OnSelect, nil, func(s *State) edm.Value { return &s.PolicyID }},
+	{"userId", "user_id", "The user's directory id.", Nullable | OnSelect, nil, func(s *State) edm.Value { return &s.UserID }},
+	{"certificateSha256Thumbprint", "thumbprint_sha256", "SHA-256 over the certificate's DER encoding, in hexadecimal.", Nullable | OnSelect, thumbprintKeys, func(s *State) edm.Value { return &s.ThumbprintSHA256 }},
+	{"source", "source", "Where the record came from.", Nullable | OnSelect, nil, func(s *State) edm.Value { return &s.Source }},
+	{"createdDateTime", "created", "When the register first held the record.", OnSelect | Computed, nil, func(s *State) edm.Value { return &s.Created }},
+	{"lastModifiedDateTime", "modified", "When the record last changed.", OnSelect | Computed, nil, func(s *State) edm.Value { return &s.Modified }},
 }
 
 // Set is a set of properties: bit i stands for Properties[i].
@@ -52,8 +64,7 @@ type Set uint64
 // Sets every caller needs.
 var (
 	All      = Set(1)<<len(Properties) - 1
-	Defaults = where(func(p *Property) bool { return p.Default })
-	Computed = where(func(p *Property) bool { return p.Computed })
+	Defaults = where(func(p *Property) bool { return !p.Is(OnSelect) })
 )
 
 // KeySet is the set of the key alone; the key is the first row.

@@ -60,7 +60,7 @@ func (s *State) Validate() error {
 		if !ok {
 			continue
 		}
-		if !text.Valid && !p.Nullable {
+		if !text.Valid && !p.Is(Nullable) {
 			return Errorf(Invalid, p.Name, "%s cannot be null.", p.Name)
 		}
 		if err := validateText(p.Name, text.S, MaxStringLength); err != nil {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/binary"
 	"net/http"
 	"strconv"
 	"strings"
@@ -28,9 +29,11 @@ func (x *exchange) list() error {
 	}
 	var after int64
 	if q.SkipToken != "" {
-		if after, err = x.s.sealer.Open(x.tenant.ID, &q); err != nil {
+		at, err := x.s.sealer.Open(odata.PageToken, x.tenant.ID, &q, q.SkipToken)
+		if err != nil {
 			return err
 		}
+		after = int64(binary.BigEndian.Uint64(at))
 	}
 	total := int64(-1)
 	if q.Count {
@@ -66,7 +69,7 @@ func (x *exchange) nextLink(q *odata.Query, page store.Page) string {
 	if options != "" {
 		options += "&"
 	}
-	return x.root() + "/" + odata.CanonicalPath + "?" + options + "$skiptoken=" + x.s.sealer.Seal(x.tenant.ID, q, page.Last)
+	return x.root() + "/" + odata.CanonicalPath + "?" + options + "$skiptoken=" + x.s.sealer.Seal(odata.PageToken, x.tenant.ID, q, binary.BigEndian.AppendUint64(nil, uint64(page.Last)))
 }
 
 // count answers with the number of records, in digits and nothing else.

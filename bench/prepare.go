@@ -105,7 +105,7 @@ func body() []byte {
 	b := []byte(`{"@odata.type":"#` + certstate.TypeName + `"`)
 	for i := range certstate.Properties {
 		p := &certstate.Properties[i]
-		if p.Default && p.Name != "id" {
+		if !p.Is(certstate.OnSelect) && p.Name != "id" {
 			b = append(append(append(b, `,"`...), p.Name...), `":`...)
 			b = p.Field(&st).AppendJSON(b)
 		}

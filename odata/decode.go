@@ -77,13 +77,13 @@ func (d *decoder) member() error {
 		return d.syntax(err)
 	}
 	p := &certstate.Properties[i]
-	if p.Computed {
+	if p.Is(certstate.Computed) {
 		return d.skip(val)
 	}
 	d.body.Sent |= 1 << i
 	field := p.Field(&d.body.State)
 	if val.Kind() == 'n' {
-		if !p.Nullable {
+		if !p.Is(certstate.Nullable) {
 			return certstate.Errorf(certstate.Invalid, name,
 				"A null value was found for the property named '%s', which has the expected type '%s[Nullable=False]'.", name, field.TypeName())
 		}

@@ -99,28 +99,34 @@ func TestPageTokens(t *testing.T) {
 		return &q
 	}
 	q := query("$select=id&$top=5")
-	token := s.Seal("tenant", q, 42)
-	if strings.ContainsAny(token, "+/=;&") || token == s.Seal("tenant", q, 42) {
+	seal := func() string { return s.Seal(odata.PageToken, "tenant", q, []byte("42")) }
+	token := seal()
+	if strings.ContainsAny(token, "+/=;&") || token == seal() {
 		t.Errorf("token %s", token)
 	}
-	open := func(s *odata.Sealer, tenant, raw string) (int64, error) {
-		return s.Open(tenant, query(raw+"&$skiptoken="+token))
+	open := func(s *odata.Sealer, tenant, raw string) (string, error) {
+		at, err := s.Open(odata.PageToken, tenant, query(raw), token)
+		return string(at), err
 	}
-	if k, err := open(s, "tenant", "top=5&%24select=id"); k != 42 || err != nil {
-		t.Errorf("re-encoded: %d, %v", k, err)
+	if at, err := open(s, "tenant", "top=5&%24select=id"); at != "42" || err != nil {
+		t.Errorf("re-encoded: %q, %v", at, err)
 	}
 	other, _ := odata.NewSealer(bytes.Repeat([]byte{8}, 32), time.Now)
-	for name, f := range map[string]func() (int64, error){
-		"other tenant": func() (int64, error) { return open(s, "tenant2", "$select=id&$top=5") },
-		"other query":  func() (int64, error) { return open(s, "tenant", "$select=id&$top=6") },
-		"other key":    func() (int64, error) { return open(other, "tenant", "$select=id&$top=5") },
-		"expired": func() (int64, error) {
+	for name, f := range map[string]func() (string, error){
+		"other tenant": func() (string, error) { return open(s, "tenant2", "$select=id&$top=5") },
+		"other query":  func() (string, error) { return open(s, "tenant", "$select=id&$top=6") },
+		"other key":    func() (string, error) { return open(other, "tenant", "$select=id&$top=5") },
+		"other kind": func() (string, error) {
+			at, err := s.Open(odata.DeltaToken, "tenant", q, token)
+			return string(at), err
+		},
+		"expired": func() (string, error) {
 			now = now.Add(odata.PageTokenLifetime + time.Second)
 			return open(s, "tenant", "$select=id&$top=5")
 		},
 	} {
-		if k, err := f(); certstate.ErrorCode(err) != certstate.Invalid {
-			t.Errorf("%s: %d, %v", name, k, err)
+		if at, err := f(); certstate.ErrorCode(err) != certstate.Invalid {
+			t.Errorf("%s: %q, %v", name, at, err)
 		}
 	}
 }

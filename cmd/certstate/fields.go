@@ -27,7 +27,7 @@ and whether it is returned without $select.`,
 			for i := range certstate.Properties {
 				p := &certstate.Properties[i]
 				rows = append(rows, []string{p.Name, p.Field(&certstate.State{}).TypeName(),
-					strconv.FormatBool(p.Nullable), strconv.FormatBool(p.Default), strconv.FormatBool(p.Computed), p.Doc})
+					strconv.FormatBool(p.Is(certstate.Nullable)), strconv.FormatBool(!p.Is(certstate.OnSelect)), strconv.FormatBool(p.Is(certstate.Computed)), p.Doc})
 			}
 			return a.print(form, []string{"name", "type", "nullable", "default", "computed", "description"}, rows)
 		},

@@ -1,0 +1,72 @@
+package odata
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"certstate"
+)
+
+// PageTokenLifetime is how long a nextLink can be followed.
+const PageTokenLifetime = 7 * 24 * time.Hour
+
+// Token is a kind of opaque token: a position in an answer, to go on from.
+type Token struct {
+	kind     byte
+	option   string        // the query option that carries it
+	lifetime time.Duration // 0: as long as what it points at is kept
+}
+
+// The kinds of token there are. One is never taken for another.
+var (
+	PageToken  = Token{2, "$skiptoken", PageTokenLifetime}
+	DeltaToken = Token{3, "$deltatoken", 0}
+)
+
+// Sealer makes and opens the opaque tokens of links. A token is encrypted and
+// authenticated (AES-256-GCM) together with the tenant and the query it was
+// made for, so it opens for no other.
+type Sealer struct {
+	aead cipher.AEAD
+	now  func() time.Time
+}
+
+// NewSealer makes a Sealer from the installation's 32-byte key.
+func NewSealer(key []byte, now func() time.Time) (*Sealer, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("page token key: %w", err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	return &Sealer{aead, now}, err
+}
+
+// Seal makes the token for a position in the answer to a query.
+func (s *Sealer) Seal(t Token, tenant string, q *Query, position []byte) string {
+	plain := binary.BigEndian.AppendUint64([]byte{t.kind}, uint64(s.now().Unix()))
+	plain = append(plain, position...)
+	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain, bound(tenant, q)))
+}
+
+// Open returns the position of a token made for the same tenant and query.
+func (s *Sealer) Open(t Token, tenant string, q *Query, text string) (position []byte, err error) {
+	plain, err := base64.RawURLEncoding.DecodeString(text)
+	if err == nil {
+		plain, err = s.aead.Open(nil, nil, plain, bound(tenant, q))
+	}
+	if err != nil || len(plain) < 9 || plain[0] != t.kind {
+		return nil, certstate.Errorf(certstate.Invalid, t.option,
+			"The %s is not one of this query's: follow the link unchanged, or start again without it.", t.option)
+	}
+	made := time.Unix(int64(binary.BigEndian.Uint64(plain[1:])), 0)
+	if t.lifetime > 0 && s.now().Sub(made) > t.lifetime {
+		return nil, certstate.Errorf(certstate.Invalid, t.option, "The %s has expired: start again from the first page.", t.option)
+	}
+	return plain[9:], nil
+}
+
+func bound(tenant string, q *Query) []byte { return []byte(tenant + "\x00" + q.String()) }
