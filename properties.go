@@ -99,14 +99,42 @@ func Lookup(name string) (int, bool) {
 	return i, ok
 }
 
-// Suggest is the property name that differs from name in case only, or "".
+// Suggest is the property whose name is most like name, or "": the same in
+// another case, or with the name at its end, or with few letters different.
 func Suggest(name string) string {
+	best, least := "", len(name)/4+1
+	lower := strings.ToLower(name)
 	for i := range Properties {
-		if strings.EqualFold(name, Properties[i].Name) {
-			return Properties[i].Name
+		have := strings.ToLower(Properties[i].Name)
+		d := editDistance(lower, have)
+		if len(lower) > 3 && strings.HasSuffix(have, lower) {
+			d = 0
+		}
+		if d < least {
+			best, least = Properties[i].Name, d
 		}
 	}
-	return ""
+	return best
+}
+
+// editDistance counts the letters to insert, remove or replace (Levenshtein).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal, row[j+1] = row[j+1], min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }
 
 // Assign copies the properties of set from src to dst and reports whether any

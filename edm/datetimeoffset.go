@@ -69,7 +69,7 @@ func (v *DateTimeOffset) Append(b []byte) []byte {
 	if rest < 0 {
 		days, rest = days-1, rest+86400*ticksPerSecond
 	}
-	year, month, day := civil(days)
+	year, month, day := Civil(days)
 	b = append4(b, year)
 	b = append2(append(b, '-'), month)
 	b = append2(append(b, '-'), day)
@@ -102,9 +102,9 @@ func appendOffset(b []byte, min int) []byte {
 func append2(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }
 func append4(b []byte, n int) []byte { return append2(append2(b, n/100), n%100) }
 
-// civil is the proleptic Gregorian date of a day count from 0001-01-01, by
+// Civil is the proleptic Gregorian date of a day count from 0001-01-01, by
 // Howard Hinnant's days-to-civil algorithm.
-func civil(days int64) (year, month, day int) {
+func Civil(days int64) (year, month, day int) {
 	z := days + 306 // from 0000-03-01
 	era := z / 146097
 	doe := z % 146097

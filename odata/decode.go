@@ -97,12 +97,8 @@ func (d *decoder) member() error {
 }
 
 func (d *decoder) unknown(name string) error {
-	hint := ""
-	if s := certstate.Suggest(name); s != "" {
-		hint = " Did you mean '" + s + "'?"
-	}
 	return certstate.Errorf(certstate.Invalid, clip(name),
-		"The property '%s' does not exist on type '%s'.%s", clip(name), certstate.TypeName, hint)
+		"The property '%s' does not exist on type '%s'%s", clip(name), certstate.TypeName, didYouMean(name, "."))
 }
 
 // annotation handles base@term. Only the type is looked at.

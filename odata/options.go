@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"certstate"
+	"certstate/edm"
 )
 
 // Page sizes. Scripts read the first page and never the next, so the default
@@ -17,38 +18,75 @@ const (
 	MaxPageSize     = 1000
 )
 
+// MaxSkip bounds $skip: what is skipped is walked over.
+const MaxSkip = 100_000
+
 // Query is the checked query part of a URL.
 type Query struct {
 	Select    certstate.Set // the properties to write; Defaults if none were named
 	Selected  []string      // as named by $select, in its order; nil if there was none
+	Filter    Expr          // nil if there is none
+	Search    Expr          // nil if there is none
+	Apply     *Apply        // nil if there is none
+	Order     []Order       // after which records stand in the order of their creation
 	Top       int           // page size, 0 if not given
+	Skip      int           // records to leave out before the first page
 	Count     bool
 	SkipToken string
+	AsOf      *edm.DateTimeOffset // the time to answer for, nil for now
+}
+
+// Condition is what a record must satisfy: filter and search, nil for none.
+func (q *Query) Condition() Expr { return And(q.Filter, q.Search) }
+
+// Matches reports whether the query's condition holds for a record at a time.
+func (q *Query) Matches(s *certstate.State, now edm.DateTimeOffset) bool {
+	c := q.Condition()
+	return c == nil || c.Eval(&Env{State: s, Now: now}).is(true)
 }
 
 // option is a row of the table of query options: what is not in it is refused
 // by name, and what is in it is allowed only where a route says so.
 type option struct {
-	name  string // lower case, without $
-	parse func(q *Query, value string) error
+	name  string // as documented
+	parse func(q *Query, value string, aliases map[string]string) error
 }
+
+func (o option) key() string { return optionKey(o.name) }
+
+// optionKey is the form in which names of options are compared.
+func optionKey(name string) string { return strings.ToLower(strings.TrimPrefix(name, "$")) }
 
 // Options is a set of options a resource takes.
 type Options []option
 
+// The table of options. They are read in the order of a set: $orderby after
+// $apply, whose columns it may name.
 var (
-	optSelect    = option{"select", (*Query).parseSelect}
-	optTop       = option{"top", (*Query).parseTop}
-	optCount     = option{"count", (*Query).parseCount}
-	optSkipToken = option{"skiptoken", func(q *Query, v string) error { q.SkipToken = v; return nil }}
+	optSelect    = option{"$select", parse((*Query).parseSelect)}
+	optFilter    = option{"$filter", (*Query).parseFilter}
+	optSearch    = option{"$search", parse((*Query).parseSearch)}
+	optApply     = option{"$apply", (*Query).parseApply}
+	optOrder     = option{"$orderby", parse((*Query).parseOrder)}
+	optTop       = option{"$top", parse((*Query).parseTop)}
+	optSkip      = option{"$skip", parse((*Query).parseSkip)}
+	optCount     = option{"$count", parse((*Query).parseCount)}
+	optSkipToken = option{"$skiptoken", parse(func(q *Query, v string) error { q.SkipToken = v; return nil })}
+	optAsOf      = option{"certstate.asOf", parse((*Query).parseAsOf)}
 )
+
+// parse makes a reader of an option in which no aliases can stand.
+func parse(read func(*Query, string) error) func(*Query, string, map[string]string) error {
+	return func(q *Query, v string, _ map[string]string) error { return read(q, v) }
+}
 
 // What each kind of request takes.
 var (
-	ListOptions  = Options{optSelect, optTop, optCount, optSkipToken}
-	ReadOptions  = Options{optSelect}
-	CountOptions = Options{}
+	ListOptions  = Options{optSelect, optFilter, optSearch, optApply, optOrder, optTop, optSkip, optCount, optSkipToken, optAsOf}
+	ReadOptions  = Options{optSelect, optAsOf}
+	CountOptions = Options{optFilter, optSearch, optAsOf}
 	WriteOptions = Options{optSelect}
+	NoOptions    = Options{}
 )
 
 // ParseQuery reads the raw query of a URL. Names may carry their $ plain, as
@@ -56,29 +94,60 @@ var (
 // query-parameters page); + is a space, as in ODataLib.
 func ParseQuery(raw string, allowed Options) (Query, error) {
 	q := Query{Select: certstate.Defaults}
-	var seen []string
+	if raw == "" {
+		return q, nil
+	}
+	values, aliases, err := splitQuery(raw, allowed)
+	if err != nil {
+		return q, err
+	}
+	for _, o := range allowed {
+		if value, given := values[o.key()]; given {
+			if err := o.parse(&q, value, aliases); err != nil {
+				return q, err
+			}
+		}
+	}
+	return q, q.check()
+}
+
+// splitQuery takes the raw query apart: the values of options, by key, and
+// those of parameter aliases.
+func splitQuery(raw string, allowed Options) (values, aliases map[string]string, err error) {
+	values, aliases = map[string]string{}, map[string]string{}
 	for pair := range strings.SplitSeq(raw, "&") {
 		if pair == "" {
 			continue
 		}
 		name, value, err := unescapePair(pair)
 		if err != nil {
-			return q, err
+			return nil, nil, err
 		}
-		key := strings.ToLower(strings.TrimPrefix(name, "$"))
-		i := slices.IndexFunc(allowed, func(o option) bool { return o.name == key })
-		if i < 0 {
-			return q, unknownOption(name, allowed)
+		into, key := values, optionKey(name)
+		if strings.HasPrefix(name, "@") {
+			into, key = aliases, name
+		} else if !slices.ContainsFunc(allowed, func(o option) bool { return o.key() == key }) {
+			return nil, nil, unknownOption(name, allowed)
 		}
-		if slices.Contains(seen, key) {
-			return q, certstate.Errorf(certstate.Invalid, "$"+key, "Query option '$%s' was given more than once.", key)
+		if _, twice := into[key]; twice {
+			return nil, nil, certstate.Errorf(certstate.Invalid, clip(name), "Query option '%s' was given more than once.", clip(name))
 		}
-		seen = append(seen, key)
-		if err := allowed[i].parse(&q, value); err != nil {
-			return q, err
+		into[key] = value
+	}
+	return values, aliases, nil
+}
+
+// check refuses combinations that have no one meaning.
+func (q *Query) check() error {
+	if q.Apply == nil {
+		return nil
+	}
+	for name, given := range map[string]bool{"$filter": q.Filter != nil, "$search": q.Search != nil, "$select": q.Selected != nil} {
+		if given {
+			return certstate.Errorf(certstate.Invalid, name, "%s cannot be combined with $apply: filter before grouping, $apply=filter(…)/groupby(…).", name)
 		}
 	}
-	return q, nil
+	return nil
 }
 
 func unescapePair(pair string) (name, value string, err error) {
@@ -94,7 +163,7 @@ func unescapePair(pair string) (name, value string, err error) {
 func unknownOption(name string, allowed Options) error {
 	names := make([]string, len(allowed))
 	for i, o := range allowed {
-		names[i] = "$" + o.name
+		names[i] = o.name
 	}
 	takes := "This resource takes no query options."
 	if len(names) > 0 {
@@ -126,12 +195,58 @@ func (q *Query) parseSelect(v string) error {
 }
 
 func noProperty(option, name string) error {
-	hint := ""
-	if s := certstate.Suggest(name); s != "" {
-		hint = " Did you mean '" + s + "'?"
-	}
 	return certstate.Errorf(certstate.Invalid, option,
-		"Could not find a property named '%s' on type '%s'.%s", clip(name), certstate.TypeName, hint)
+		"Could not find a property named '%s' on type '%s'%s", clip(name), certstate.TypeName, didYouMean(name, "."))
+}
+
+func (q *Query) parseFilter(v string, aliases map[string]string) (err error) {
+	q.Filter, err = ParseFilter(v, aliases)
+	return err
+}
+
+func (q *Query) parseSearch(v string) (err error) {
+	q.Search, err = ParseSearch(v)
+	return err
+}
+
+// parseApply reads $apply; one that only filters is a filter.
+func (q *Query) parseApply(v string, aliases map[string]string) error {
+	a, err := parseApply(v, aliases)
+	switch {
+	case err != nil:
+		return err
+	case len(a.Groups)+len(a.Aggregates) == 0:
+		q.Filter = And(q.Filter, a.Filter)
+	default:
+		q.Apply = a
+	}
+	return nil
+}
+
+func (q *Query) parseOrder(v string) (err error) {
+	q.Order, err = parseOrder(v, q.Apply)
+	return err
+}
+
+func (q *Query) parseSkip(v string) error {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 0 || v[0] == '+' || v[0] == '-' {
+		return certstate.Errorf(certstate.Invalid, "$skip", "Invalid value '%s' for $skip query option found. The $skip query option requires a non-negative integer.", clip(v))
+	}
+	if n > MaxSkip {
+		return certstate.Errorf(certstate.Invalid, "$skip", "The limit of '%d' for Skip query has been exceeded: follow @odata.nextLink, or filter.", MaxSkip)
+	}
+	q.Skip = n
+	return nil
+}
+
+func (q *Query) parseAsOf(v string) error {
+	t, err := edm.ParseDateTimeOffset(strings.Replace(v, " ", "+", 1))
+	if err != nil {
+		return certstate.Errorf(certstate.Invalid, "certstate.asOf", "certstate.asOf: %s.", err)
+	}
+	q.AsOf = &t
+	return nil
 }
 
 func (q *Query) parseTop(v string) error {
@@ -170,18 +285,31 @@ func (q *Query) PageSize(preferred int) int {
 	return DefaultPageSize
 }
 
-// String is the query in canonical form without its $skiptoken: equal for URLs
-// that mean the same, whoever encoded them. Page tokens are bound to it.
+// String is the query in canonical form without $skiptoken and $skip: equal for
+// URLs that mean the same, whoever encoded them. Tokens are bound to it, and it
+// is the query of the next page, which begins after what was skipped.
 func (q *Query) String() string {
 	var b strings.Builder
 	add := func(name, value string) {
 		if b.Len() > 0 {
 			b.WriteByte('&')
 		}
-		b.WriteString(name + "=" + url.PathEscape(value))
+		b.WriteString(name + "=" + escapeValue(value))
 	}
 	if q.Selected != nil {
 		add("$select", strings.Join(q.Selected, ","))
+	}
+	if q.Filter != nil {
+		add("$filter", q.Filter.String())
+	}
+	if q.Search != nil {
+		add("$search", SearchText(q.Search))
+	}
+	if q.Apply != nil {
+		add("$apply", q.Apply.String())
+	}
+	if q.Order != nil {
+		add("$orderby", q.orderText())
 	}
 	if q.Top > 0 {
 		add("$top", strconv.Itoa(q.Top))
@@ -189,8 +317,32 @@ func (q *Query) String() string {
 	if q.Count {
 		add("$count", "true")
 	}
+	if q.AsOf != nil {
+		add("certstate.asOf", q.AsOf.Text())
+	}
 	return b.String()
 }
+
+func (q *Query) orderText() string {
+	keys := make([]string, len(q.Order))
+	for i, o := range q.Order {
+		if q.Apply != nil {
+			keys[i] = q.Apply.columnName(o.Key)
+		} else {
+			keys[i] = certstate.Properties[o.Key].Name
+		}
+		if o.Desc {
+			keys[i] += " desc"
+		}
+	}
+	return strings.Join(keys, ",")
+}
+
+// escapeValue percent-encodes the value of an option, and leaves readable what
+// no client's re-encoding has been seen to change.
+func escapeValue(v string) string { return readable.Replace(url.QueryEscape(v)) }
+
+var readable = strings.NewReplacer("+", "%20", "%2C", ",", "%28", "(", "%29", ")", "%3A", ":", "%2F", "/", "%24", "$", "%40", "@")
 
 func clip(s string) string {
 	if len(s) > 128 {
