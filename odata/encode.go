@@ -132,10 +132,3 @@ func (sh *Shape) AppendCollectionTail(b []byte, nextLink string) []byte {
 	}
 	return append(b, '}')
 }
-
-// AppendImage appends every property of s and nothing else: the form in which
-// the change log keeps what a record was.
-func AppendImage(b []byte, s *certstate.State) []byte {
-	sh := Shape{Select: certstate.All, Level: None}
-	return sh.AppendItem(b, s)
-}

@@ -86,6 +86,9 @@ func (s *Store) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := ensureIndexes(ctx, conn); err != nil {
+		return errors.Join(err, conn.Close())
+	}
 	w := &writer{store: s, conn: conn, stmts: map[string]*sql.Stmt{}}
 	if err := conn.QueryRowContext(ctx, "SELECT coalesce(max(k), 0) FROM state").Scan(&w.lastK); err != nil {
 		return errors.Join(err, conn.Close())
