@@ -15,13 +15,15 @@ const (
 // notifications and alerts all read. Entries of one tenant are numbered without
 // gaps in the order in which they were committed.
 type Change struct {
-	Seq    int64
+	Seq    int64 // the Version of the record after it
 	ID     string
 	Kind   ChangeKind
-	Actor  string // who: "app:GUID", "user:GUID", or the command that wrote it
-	Reason string // why, if the writer said so
-	At     edm.DateTimeOffset
-	Before string // the record before, as a JSON object; empty for a creation
+	Actor  string             // who: "app:GUID", "user:GUID", or the command that wrote it
+	Reason string             // why, if the writer said so
+	At     edm.DateTimeOffset // never before that of an earlier change
+	// The record before and after, nil for none. A reader of the whole log
+	// does without them.
+	Before, After *State
 }
 
 // Cause is who changes a record and why.

@@ -46,7 +46,7 @@ func startFloorWriter(ctx context.Context, path string, tenant int64) (*floorWri
 		"created, created_offset, modified, modified_offset) VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, " +
 		"'', '', '', '', '', ?21, 0, ?21, 0)")
 	w.count = prepare("UPDATE seq SET n = n + ?1, live = live + ?1 WHERE part = ?2 RETURNING n")
-	w.logChange = prepare("INSERT INTO change (part, n, tenant, id, kind, actor, reason, at, before) VALUES (?1, ?2, ?3, ?4, 'created', 'floor', '', ?5, '')")
+	w.logChange = prepare("INSERT INTO change (part, n, tenant, id, kind, actor, reason, at) VALUES (?1, ?2, ?3, ?4, 'created', 'floor', '', ?5)")
 	if err != nil {
 		return nil, err
 	}

@@ -151,10 +151,3 @@ func (sh *Shape) AppendGroup(b []byte, a *Apply, values []Value) []byte {
 	b[len(b)-1] = '}'
 	return b
 }
-
-// AppendImage appends every property of s and nothing else: the form in which
-// the change log keeps what a record was.
-func AppendImage(b []byte, s *certstate.State) []byte {
-	sh := Shape{Select: certstate.All, Level: None}
-	return sh.AppendItem(b, s)
-}

@@ -21,15 +21,15 @@ const maxGroups = odata.MaxSkip
 // skip of the order on and at most limit times: first the groups' columns, then
 // the aggregates. The slice passed to fn is reused.
 func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position, limit int, fn func([]odata.Value) error) (p Page, err error) {
-	sel, err := s.newSelection(t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
-	if err != nil {
-		return p, err
-	}
 	if at.Skip+q.Skip > maxGroups {
 		return p, certstate.Errorf(certstate.Invalid, "$apply", "There are more than %d groups: filter before grouping.", maxGroups)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, statementTime, errTooSlow)
+	ctx, cancel := watched(ctx, q, at.AsOf)
 	defer cancel()
+	sel, err := s.newSelection(ctx, t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
+	if err != nil {
+		return p, tooSlow(ctx, err)
+	}
 	text := sel.grouping()
 	if sel.err != nil {
 		return p, sel.err
@@ -59,12 +59,12 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 
 // Groups counts the groups of the query's $apply.
 func (s *Store) Groups(ctx context.Context, t Tenant, q *odata.Query, at Position) (n int64, err error) {
-	sel, err := s.newSelection(t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
-	if err != nil {
-		return 0, err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, statementTime, errTooSlow)
+	ctx, cancel := watched(ctx, q, at.AsOf)
 	defer cancel()
+	sel, err := s.newSelection(ctx, t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
+	if err != nil {
+		return 0, tooSlow(ctx, err)
+	}
 	rows, err := sel.query(ctx, "SELECT count(*) FROM ("+sel.grouping()+")")
 	if err = errors.Join(err, sel.err); err != nil {
 		return 0, tooSlow(ctx, err)
@@ -90,16 +90,19 @@ func (sel *selection) grouping() string {
 	}
 	for _, g := range a.Groups {
 		v := sel.value(g.X)
-		pair(v)
-		groups = append(groups, v.text)
-		if v.null != "" {
+		if p, ok := g.X.(*odata.Property); ok && v.null != "" {
+			// The rank is in the property's index, if it has one.
+			v.null = rankOf(p.Index) + " = 0"
+			groups = append(groups, v.text, rankOf(p.Index))
+		} else if groups = append(groups, v.text); v.null != "" {
 			groups = append(groups, "("+v.null+")")
 		}
+		pair(v)
 	}
 	for i := range a.Aggregates {
 		pair(sel.aggregate(&a.Aggregates[i]))
 	}
-	text := "SELECT " + strings.Join(columns, ", ") + " FROM " + sel.source + " WHERE tenant = $1" + sel.cond
+	text := "SELECT " + strings.Join(columns, ", ") + " FROM " + sel.source + " WHERE " + sel.tenant + sel.cond
 	if groups != nil {
 		text += " GROUP BY " + strings.Join(groups, ", ")
 	}

@@ -37,6 +37,7 @@ func TestQueriesMeanTheSame(t *testing.T) {
 				refused++
 				continue
 			}
+			s.SetRare(pick(g, -1, 10, 1000))
 			want := expected(states, &q, now)
 			if len(want) == 0 {
 				empty++

@@ -53,9 +53,15 @@ func migrate(ctx context.Context, db *sql.DB, path string) (err error) {
 	if v > len(migrations()) {
 		return newerError(path, v)
 	}
+	stale := v < derivedSince
 	for ; v < len(migrations()); v++ {
 		if _, err := tx.ExecContext(ctx, migrations()[v]); err != nil {
 			return fmt.Errorf("migration %d: %w", v+1, err)
+		}
+	}
+	if stale { // after the last migration: the code knows that schema alone
+		if err := fillDerived(ctx, tx); err != nil {
+			return fmt.Errorf("fill derived columns: %w", err)
 		}
 	}
 	mark := fmt.Sprintf("PRAGMA user_version=%d; PRAGMA application_id=%d", v, applicationID)

@@ -66,34 +66,35 @@ type selection struct {
 	t      Tenant
 	q      *odata.Query
 	source string // what is read: state, or its past
+	tenant string // whose
 	cond   string // of the records, "" for all
 	asOf   *int64
 }
 
 // newSelection writes the query's condition. Arguments: $1 is the tenant, and
 // $2 the change to answer as of, if there is one.
-func (s *Store) newSelection(t Tenant, q *odata.Query, cond odata.Expr, now edm.DateTimeOffset, asOf *int64) (*selection, error) {
-	sel := &selection{s: s, t: t, q: q, source: "state", asOf: asOf}
+func (s *Store) newSelection(ctx context.Context, t Tenant, q *odata.Query, cond odata.Expr, now edm.DateTimeOffset, asOf *int64) (*selection, error) {
+	sel := &selection{s: s, t: t, q: q, source: "state", tenant: "tenant = $1", asOf: asOf}
 	sel.now, sel.term = now, sel.searchTerm
 	sel.bind(t.no)
 	if asOf != nil {
 		sel.source = pastSource(sel.bind(*asOf))
 	}
-	if cond != nil {
-		sel.cond = " AND " + sel.isTrue(cond)
+	if cond == nil {
+		return sel, nil
 	}
-	return sel, sel.err
+	return sel, sel.plan(ctx, cond)
 }
 
 // simple reports whether the query is served by one walk along an index, so
 // that it needs no watch on its time.
-func (sel *selection) simple() bool {
-	return sel.cond == "" && len(sel.q.Order) == 0 && sel.asOf == nil
+func simple(q *odata.Query, asOf *int64) bool {
+	return q.Condition() == nil && len(q.Order) == 0 && q.Apply == nil && asOf == nil
 }
 
 // watched bounds the time of all that is not simple.
-func (sel *selection) watched(ctx context.Context) (context.Context, context.CancelFunc) {
-	if sel.simple() {
+func watched(ctx context.Context, q *odata.Query, asOf *int64) (context.Context, context.CancelFunc) {
+	if simple(q, asOf) {
 		// The drivers keep a goroutine for each statement that can be
 		// cancelled, which costs more than the statement.
 		return context.WithoutCancel(ctx), func() {}
@@ -117,12 +118,12 @@ func tooSlow(ctx context.Context, err error) error {
 // an earlier page gave. The State passed to fn is reused; it holds the
 // properties of the query's $select, those it sorts by, and the id.
 func (s *Store) List(ctx context.Context, t Tenant, q *odata.Query, at Position, limit int, fn func(*certstate.State) error) (p Page, err error) {
-	sel, err := s.newSelection(t, q, q.Condition(), edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
-	if err != nil {
-		return p, err
-	}
-	ctx, cancel := sel.watched(ctx)
+	ctx, cancel := watched(ctx, q, at.AsOf)
 	defer cancel()
+	sel, err := s.newSelection(ctx, t, q, q.Condition(), edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
+	if err != nil {
+		return p, tooSlow(ctx, err)
+	}
 	set := q.Select | certstate.KeySet
 	for _, o := range q.Order {
 		set |= 1 << o.Key
@@ -206,7 +207,7 @@ func (sel *selection) terms(at Position) (list []sortTerm) {
 		}
 		desc = o.Desc
 		bit := int64(1) << o.Key
-		rank := sortTerm{text: fmt.Sprintf("(%d - (absent & %d))", bit, bit), desc: desc, value: bit}
+		rank := sortTerm{text: rankOf(o.Key), desc: desc, value: bit}
 		if v.Null {
 			rank.value = int64(0)
 		}
@@ -225,6 +226,13 @@ func (sel *selection) terms(at Position) (list []sortTerm) {
 		}
 	}
 	return append(list, sortTerm{text: "k", desc: desc, value: at.K})
+}
+
+// rankOf is 0 for null, and more for a value: the expression that indexes.sql
+// has in the indexes of texts.
+func rankOf(property int) string {
+	bit := int64(1) << property
+	return fmt.Sprintf("(%d - (absent & %d))", bit, bit)
 }
 
 // segment is a part of what comes after a position: the records that are alike
@@ -271,7 +279,7 @@ func (sel *selection) run(ctx context.Context, seg segment, set certstate.Set, l
 	if seg.after == nil && skip > 0 {
 		rest += " OFFSET " + sel.bind(skip)
 	}
-	return sel.query(ctx, "SELECT k, ver, absent, "+strings.Join(columns(set), ", ")+" FROM "+sel.source+" WHERE tenant = $1"+rest)
+	return sel.query(ctx, "SELECT k, ver, absent, "+strings.Join(columns(set), ", ")+" FROM "+sel.source+" WHERE "+sel.tenant+rest)
 }
 
 func orderBy(terms []sortTerm) string {
@@ -332,13 +340,13 @@ func (s *Store) Count(ctx context.Context, t Tenant, q *odata.Query, now edm.Dat
 	if cond == nil && asOf == nil {
 		return s.Live(ctx, t)
 	}
-	sel, err := s.newSelection(t, q, cond, now, asOf)
-	if err != nil {
-		return 0, err
-	}
-	ctx, cancel := sel.watched(ctx)
+	ctx, cancel := watched(ctx, q, asOf)
 	defer cancel()
-	rows, err := sel.query(ctx, "SELECT count(*) FROM "+sel.source+" WHERE tenant = $1"+sel.cond)
+	sel, err := s.newSelection(ctx, t, q, cond, now, asOf)
+	if err != nil {
+		return 0, tooSlow(ctx, err)
+	}
+	rows, err := sel.query(ctx, "SELECT count(*) FROM "+sel.source+" WHERE "+sel.tenant+sel.cond)
 	if err != nil {
 		return 0, tooSlow(ctx, err)
 	}

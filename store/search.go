@@ -1,103 +1,60 @@
 package store
 
 import (
-	"context"
 	"strings"
 
 	"certstate"
 	"certstate/odata"
 )
 
-// rareWord is up to how many records a word may stand in for its list to be
-// looked up: a more frequent one is found sooner by reading records in order.
-const rareWord = 2000
-
-// searchTerm writes a word or phrase of $search: its words in the words of the
-// record, or its keys among the record's.
-func (sel *selection) searchTerm(w *where, t *odata.Term) (string, error) {
-	keys := func(column string) string {
-		return hasKey(column, w.list(len(t.Keys), func(i int) string { return w.bind(t.Keys[i]) }))
-	}
-	rare, err := sel.rarest(t.Phrase)
-	if err != nil {
-		return "", err
-	}
-	if rare != nil {
-		// With the list of keys in hand, the other ways in are lists too.
-		lists := []string{sel.listed(w, t, rare)}
-		for _, column := range keyColumns {
-			lists = append(lists, "SELECT k FROM state WHERE tenant = $1 AND "+keys(column))
-		}
-		return "k IN (" + strings.Join(lists, " UNION ALL ") + ")", nil
-	}
+// searchTerm writes a word or phrase of $search where it is no way in: its
+// words in the words of the record, or its keys among the record's.
+func (sel *selection) searchTerm(w *where, t *odata.Term) string {
 	var any []string
 	if t.Phrase != "" {
 		any = append(any, containsPhrase(w, t))
 	}
-	for _, column := range keyColumns {
-		any = append(any, keys(column))
-	}
-	return "(" + strings.Join(any, " OR ") + ")", nil
-}
-
-// keyColumns are the columns of all properties' keys.
-var keyColumns = func() (list []string) {
+	list := w.list(len(t.Keys), func(i int) string { return w.bind(t.Keys[i]) })
 	for i := range certstate.Properties {
-		for _, k := range certstate.Properties[i].Keys {
-			list = append(list, certstate.Properties[i].Column+k.Suffix)
+		p := &certstate.Properties[i]
+		for _, k := range p.Keys {
+			any = append(any, hasKey(p.Column+k.Suffix, list))
 		}
 	}
-	return list
-}()
+	return "(" + strings.Join(any, " OR ") + ")"
+}
 
 func containsPhrase(w *where, t *odata.Term) string {
 	return "instr(words, " + w.bind(t.Phrase) + ") > 0"
 }
 
-// wordRange is a word of a phrase, or what words that begin with it lie between.
-type wordRange struct{ from, to string }
+// byTerm selects the records that a term matches: those that have its longest
+// word, and of these those that have the phrase; and those with its keys.
+func (sel *selection) byTerm(t *odata.Term) string {
+	var lists []string
+	if t.Phrase != "" {
+		lists = append(lists, sel.byWord(t))
+	}
+	for i := range certstate.Properties {
+		if certstate.Properties[i].Keys != nil {
+			lists = append(lists, sel.byKeys(&odata.Property{Index: i}, t.Keys))
+		}
+	}
+	return strings.Join(lists, " UNION ALL ")
+}
 
-// listed selects the keys of the records that the index of words gives for a
-// term.
-func (sel *selection) listed(w *where, t *odata.Term, rare *wordRange) string {
-	text := "SELECT k FROM word WHERE part = " + w.bind(sel.t.part()) + " AND tenant = $1 AND word >= " + w.bind(rare.from) + " AND word < " + w.bind(rare.to)
-	if strings.Count(t.Phrase, " ") > 1 {
-		text += " AND EXISTS (SELECT 1 FROM state WHERE state.k = word.k AND state.tenant = $1 AND " + containsPhrase(w, t) + ")"
+func (sel *selection) byWord(t *odata.Term) string {
+	words := strings.Fields(t.Phrase)
+	from := words[len(words)-1] // which may be only begun
+	to := afterPrefix(from)
+	for _, whole := range words[:len(words)-1] {
+		if len(whole) > len(from) {
+			from, to = whole, whole+"\x00"
+		}
+	}
+	text := "SELECT k FROM word WHERE part = " + sel.bind(sel.t.part()) + " AND tenant = $1 AND word >= " + sel.bind(from) + " AND word < " + sel.bind(to)
+	if len(words) > 1 {
+		text += " AND EXISTS (SELECT 1 FROM state WHERE state.k = word.k AND state.tenant = $1 AND " + containsPhrase(&sel.where, t) + ")"
 	}
 	return text
-}
-
-// rarest is the word of a phrase that the fewest records have, or nil if each
-// is in too many or the answer is as of the past, which has no index of words.
-func (sel *selection) rarest(phrase string) (rare *wordRange, err error) {
-	if sel.asOf != nil {
-		return nil, nil
-	}
-	words := strings.Fields(phrase)
-	least := rareWord + 1
-	for i, word := range words {
-		r := wordRange{word, word + "\x00"}
-		if i == len(words)-1 { // which may be only begun
-			r.to = afterPrefix(word)
-		}
-		n, err := sel.frequency(r, least)
-		if err != nil {
-			return nil, err
-		}
-		if n < least {
-			rare, least = &r, n
-		}
-	}
-	return rare, nil
-}
-
-// frequency counts the entries of a word in the index, up to a limit.
-func (sel *selection) frequency(r wordRange, limit int) (n int, err error) {
-	const count = "SELECT count(*) FROM (SELECT 1 FROM word WHERE part = $1 AND tenant = $2 AND word >= $3 AND word < $4 LIMIT $5)"
-	st, err := sel.s.queries.get(sel.s.read, query{rest: count})
-	if err != nil {
-		return 0, err
-	}
-	err = st.QueryRowContext(context.Background(), sel.t.part(), sel.t.no, r.from, r.to, limit).Scan(&n)
-	return n, err
 }

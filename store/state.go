@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,7 +14,6 @@ import (
 
 	"certstate"
 	"certstate/edm"
-	"certstate/odata"
 )
 
 // columns lists the SQL columns of a set of properties, in table order.
@@ -30,15 +30,21 @@ func columns(set certstate.Set) (names []string) {
 	return names
 }
 
+// rowColumns are the columns of a record's row that change with it: ver, absent,
+// properties, and what is derived from them.
+var rowColumns = slices.Concat([]string{"ver", "absent"}, columns(certstate.All), derivedColumns)
+
+// stateColumns lists the columns of state.
+var stateColumns = "k, part, tenant, " + strings.Join(rowColumns, ", ")
+
 // Statements over a record's columns are made from the table of properties
 // once.
 var (
-	insertState = "INSERT INTO state (k, part, tenant, ver, absent, " + strings.Join(columns(certstate.All), ", ") +
-		") VALUES (" + placeholders(1, 5+len(columns(certstate.All))) + ") ON CONFLICT (part, id) DO NOTHING"
-	updateState = "UPDATE state SET (ver, absent, " + strings.Join(columns(certstate.All), ", ") +
-		") = (" + placeholders(4, 2+len(columns(certstate.All))) + ") WHERE tenant = $1 AND " + byID
+	insertState = "INSERT INTO state (" + stateColumns + ") VALUES (" + placeholders(1, 3+len(rowColumns)) + ") ON CONFLICT (part, id) DO NOTHING"
+	updateState = "UPDATE state SET (" + strings.Join(rowColumns, ", ") + ") = (" + placeholders(4, len(rowColumns)) + ") WHERE tenant = $1 AND " + byID
 	selectAll   = selectState(certstate.All, byID)
 	deleteState = "DELETE FROM state WHERE tenant = $1 AND " + byID
+	keepState   = "INSERT INTO past (" + stateColumns + ", n) SELECT " + stateColumns + ", $4 FROM state WHERE tenant = $1 AND " + byID
 )
 
 func placeholders(from, n int) string {
@@ -71,7 +77,7 @@ func appendRow(args []any, s *certstate.State) []any {
 	for i := range certstate.Properties {
 		args = certstate.Properties[i].Field(s).AppendSQL(args)
 	}
-	return args
+	return appendDerived(args, s)
 }
 
 // scanner reads rows of selectState into one State, reused.
@@ -232,10 +238,14 @@ func (s *Store) Create(ctx context.Context, t Tenant, in certstate.State, by cer
 }
 
 func (tx *tx) create(t Tenant, st *certstate.State, by certstate.Cause) error {
+	h, err := tx.head(t)
+	if err != nil {
+		return err
+	}
 	k := tx.w.nextK()
-	st.Version = k
-	st.Created, st.Modified = tx.now, tx.now
-	args := append(make([]any, 0, 40), k, t.part(), t.no)
+	st.Version = h.n + 1
+	st.Created, st.Modified = h.now, h.now
+	args := append(make([]any, 0, 48), k, t.part(), t.no)
 	n, err := tx.exec(insertState, appendRow(args, st)...)
 	if err != nil {
 		return fmt.Errorf("insert state: %w", err)
@@ -243,8 +253,10 @@ func (tx *tx) create(t Tenant, st *certstate.State, by certstate.Cause) error {
 	if n == 0 {
 		return certstate.Errorf(certstate.Conflict, "id", "A certificate state with id '%s' already exists.", st.ID.S)
 	}
-	tx.change(t, st.ID.S, certstate.CreatedKind, 1, by, "")
-	return nil
+	if err := tx.addWords(t, k, distinctWords(st)); err != nil {
+		return err
+	}
+	return tx.log(h, st.ID.S, certstate.CreatedKind, 1, by)
 }
 
 // Match says which version a conditional write is for; nil is any.
@@ -254,45 +266,73 @@ type Match func(version int64) bool
 // patch, and returns it as stored. A patch that changes nothing leaves no trace.
 func (s *Store) Update(ctx context.Context, t Tenant, id string, patch *certstate.State, set certstate.Set, match Match, by certstate.Cause) (out *certstate.State, err error) {
 	err = s.do(ctx, func(tx *tx) error {
-		out, err = tx.find(t, id, match)
-		if err != nil {
-			return err
-		}
-		before := string(odata.AppendImage(nil, out))
-		if !certstate.Assign(out, patch, set) {
-			return nil
-		}
-		if err := out.Validate(); err != nil {
-			return err
-		}
-		out.Modified = tx.now
-		out.Version = tx.w.nextK()
-		args := append(make([]any, 0, 40), t.no, t.part(), id)
-		if _, err := tx.exec(updateState, appendRow(args, out)...); err != nil {
-			return fmt.Errorf("update state: %w", err)
-		}
-		tx.change(t, id, certstate.UpdatedKind, 0, by, before)
-		return nil
+		out, err = tx.update(t, id, patch, set, match, by)
+		return err
 	})
 	return out, err
 }
 
-// Delete removes a record.
-func (s *Store) Delete(ctx context.Context, t Tenant, id string, match Match, by certstate.Cause) error {
-	return s.do(ctx, func(tx *tx) error {
-		st, err := tx.find(t, id, match)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.exec(deleteState, t.no, t.part(), id); err != nil {
-			return fmt.Errorf("delete state: %w", err)
-		}
-		tx.change(t, id, certstate.DeletedKind, -1, by, string(odata.AppendImage(nil, st)))
-		return nil
-	})
+func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.Set, match Match, by certstate.Cause) (*certstate.State, error) {
+	h, err := tx.head(t)
+	if err != nil {
+		return nil, err
+	}
+	old, err := tx.find(t, id, match)
+	if err != nil {
+		return nil, err
+	}
+	out := old.State
+	if !certstate.Assign(&out, patch, set) {
+		return &out, nil
+	}
+	if err := out.Validate(); err != nil {
+		return nil, err
+	}
+	out.Version, out.Modified = h.n+1, h.now
+	if _, err := tx.exec(keepState, t.no, t.part(), id, out.Version); err != nil {
+		return nil, fmt.Errorf("keep the version before: %w", err)
+	}
+	args := append(make([]any, 0, 48), t.no, t.part(), id)
+	if _, err := tx.exec(updateState, appendRow(args, &out)...); err != nil {
+		return nil, fmt.Errorf("update state: %w", err)
+	}
+	before, after := distinctWords(&old.State), distinctWords(&out)
+	if err := tx.removeWords(t, old.k, without(before, after)); err != nil {
+		return nil, err
+	}
+	if err := tx.addWords(t, old.k, without(after, before)); err != nil {
+		return nil, err
+	}
+	return &out, tx.log(h, id, certstate.UpdatedKind, 0, by)
 }
 
-func (tx *tx) find(t Tenant, id string, match Match) (*certstate.State, error) {
+// Delete removes a record.
+func (s *Store) Delete(ctx context.Context, t Tenant, id string, match Match, by certstate.Cause) error {
+	return s.do(ctx, func(tx *tx) error { return tx.delete(t, id, match, by) })
+}
+
+func (tx *tx) delete(t Tenant, id string, match Match, by certstate.Cause) error {
+	h, err := tx.head(t)
+	if err != nil {
+		return err
+	}
+	old, err := tx.find(t, id, match)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.exec(keepState, t.no, t.part(), id, h.n+1); err != nil {
+		return fmt.Errorf("keep the version before: %w", err)
+	}
+	if _, err := tx.exec(deleteState, t.no, t.part(), id); err != nil {
+		return fmt.Errorf("delete state: %w", err)
+	}
+	if err := tx.removeWords(t, old.k, distinctWords(&old.State)); err != nil {
+		return err
+	}
+	return tx.log(h, id, certstate.DeletedKind, -1, by)
+}
+
+func (tx *tx) find(t Tenant, id string, match Match) (*stored, error) {
 	sc := newScanner(certstate.All)
 	err := sc.scan(tx.row(selectAll, t.no, t.part(), id))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -304,34 +344,5 @@ func (tx *tx) find(t Tenant, id string, match Match) (*certstate.State, error) {
 	if match != nil && !match(sc.state.Version) {
 		return nil, certstate.Errorf(certstate.Precondition, "If-Match", "The certificate state was changed: read it again and use its new ETag.")
 	}
-	return &sc.state, nil
-}
-
-func (tx *tx) change(t Tenant, id string, kind certstate.ChangeKind, live int64, by certstate.Cause, before string) {
-	tx.changes = append(tx.changes, pendingChange{t, t.part(), live,
-		certstate.Change{ID: id, Kind: kind, Actor: by.Actor, Reason: by.Reason, Before: before}})
-}
-
-// Changes calls fn for the tenant's changes in order, from the one after seq
-// on, at most limit times. The Change passed to fn is reused.
-func (s *Store) Changes(ctx context.Context, t Tenant, seq int64, limit int, fn func(*certstate.Change) error) error {
-	st, err := s.queries.get(s.read, query{rest: "SELECT n, id, kind, actor, reason, at, before FROM change WHERE part = $1 AND tenant = $2 AND n > $3 ORDER BY n LIMIT $4"})
-	if err != nil {
-		return err
-	}
-	rows, err := st.QueryContext(ctx, t.part(), t.no, seq, limit)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var c certstate.Change
-	for rows.Next() {
-		if err := rows.Scan(&c.Seq, &c.ID, &c.Kind, &c.Actor, &c.Reason, &c.At.Ticks, &c.Before); err != nil {
-			return err
-		}
-		if err := fn(&c); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return &stored{sc.state, t, sc.k}, nil
 }

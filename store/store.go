@@ -27,6 +27,7 @@ type Store struct {
 	now   func() time.Time
 	log   *slog.Logger
 
+	rare    int // rareUpTo, which tests set
 	tenants tenantCache
 	queries statements
 
@@ -54,7 +55,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if !ok || path == "" {
 		return nil, fmt.Errorf("database %q: write it as sqlite:PATH", url)
 	}
-	s := &Store{path: path, now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
+	s := &Store{path: path, rare: rareUpTo, now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -85,6 +86,9 @@ func (s *Store) start(ctx context.Context) error {
 	conn, err := s.write.Conn(ctx)
 	if err != nil {
 		return err
+	}
+	if err := ensureIndexes(ctx, conn); err != nil {
+		return errors.Join(err, conn.Close())
 	}
 	w := &writer{store: s, conn: conn, stmts: map[string]*sql.Stmt{}}
 	if err := conn.QueryRowContext(ctx, "SELECT coalesce(max(k), 0) FROM state").Scan(&w.lastK); err != nil {

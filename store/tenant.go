@@ -150,7 +150,7 @@ func (s *Store) RemoveTenant(ctx context.Context, id string, withData bool) erro
 			return certstate.Errorf(certstate.Conflict, "tenant",
 				"Tenant %s has %d certificates and a log of %d changes: suspend it instead, or remove it with its data.", id, live, n)
 		}
-		for _, table := range []string{"state", "change", "seq"} {
+		for _, table := range []string{"word", "state", "past", "change", "seq"} {
 			if _, err := tx.exec("DELETE FROM "+table+" WHERE tenant = $1", no); err != nil {
 				return fmt.Errorf("delete from %s: %w", table, err)
 			}

@@ -28,7 +28,7 @@ type where struct {
 	args []any
 	now  edm.DateTimeOffset
 	// term writes a word or phrase of $search.
-	term func(w *where, t *odata.Term) (string, error)
+	term func(w *where, t *odata.Term) string
 	size int
 	err  error
 }
@@ -81,11 +81,7 @@ func (w *where) condition(e odata.Expr, want bool) string {
 	case *odata.In:
 		return negated(w.membership(e), want)
 	case *odata.Term:
-		text, err := w.term(w, e)
-		if err != nil && w.err == nil {
-			w.err = err
-		}
-		return negated(text, want)
+		return negated(w.term(w, e), want)
 	case *odata.Call:
 		return w.call(e, want)
 	}

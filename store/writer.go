@@ -118,7 +118,7 @@ func (w *writer) attempt(batch []*job) (answers []error, err error) {
 			return nil, w.rollback(e)
 		}
 	}
-	if err := tx.logChanges(); err != nil {
+	if err := tx.saveHeads(); err != nil {
 		return nil, w.rollback(err)
 	}
 	if err := w.simple("COMMIT"); err != nil {
@@ -196,16 +196,9 @@ func (w *writer) nextK() int64 {
 
 // tx is a transaction of the writer's. Its statements are prepared once.
 type tx struct {
-	w       *writer
-	now     edm.DateTimeOffset // one time for all the transaction does
-	changes []pendingChange
-}
-
-type pendingChange struct {
-	tenant Tenant
-	part   int64
-	live   int64 // by how much the number of records grew
-	certstate.Change
+	w     *writer
+	now   edm.DateTimeOffset // one time for all the transaction does
+	heads map[int64]*head    // part → where its log stands
 }
 
 func (tx *tx) exec(text string, args ...any) (affected int64, err error) {
@@ -235,35 +228,68 @@ type failedRow struct{ err error }
 
 func (r failedRow) Scan(...any) error { return r.err }
 
-// logChanges numbers the transaction's changes and writes them: one update of
-// a part's counter for all of them, since the counter's lock is held until the
-// commit.
-func (tx *tx) logChanges() error {
-	type total struct{ n, live, next int64 }
-	totals := map[int64]*total{}
-	for _, c := range tx.changes {
-		t := totals[c.part]
-		if t == nil {
-			t = &total{}
-			totals[c.part] = t
-		}
-		t.n++
-		t.live += c.live
+// head is where a part's log stands in the transaction.
+type head struct {
+	t       Tenant
+	n, live int64 // as in seq
+	// now is the time of the transaction's changes. If the clock has stepped
+	// back it is that of the last change, so that times order changes as their
+	// numbers do.
+	now     edm.DateTimeOffset
+	changed bool
+}
+
+// head finds out where the log of the tenant's part stands. The transaction
+// holds the write lock, so nobody moves it before the commit.
+func (tx *tx) head(t Tenant) (*head, error) {
+	if h := tx.heads[t.part()]; h != nil {
+		return h, nil
 	}
-	for _, c := range tx.changes {
-		t := totals[c.part]
-		if t.next == 0 {
-			const count = "UPDATE seq SET n = n + $1, live = live + $2 WHERE part = $3 AND tenant = $4 RETURNING n"
-			if err := tx.row(count, t.n, t.live, c.part, c.tenant.no).Scan(&t.next); err != nil {
-				return fmt.Errorf("number changes of tenant %s: %w", c.tenant.ID, err)
-			}
-			t.next -= t.n - 1
+	h := &head{t: t, now: tx.now}
+	var at int64
+	err := tx.row("SELECT n, live, at FROM seq WHERE part = $1 AND tenant = $2", t.part(), t.no).Scan(&h.n, &h.live, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, noTenant(t.ID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the log's head: %w", err)
+	}
+	if at > h.now.Ticks {
+		h.now = edm.DateTimeOffset{Ticks: at}
+	}
+	if tx.heads == nil {
+		tx.heads = map[int64]*head{}
+	}
+	tx.heads[t.part()] = h
+	return h, nil
+}
+
+// log writes the next change: the one that made, or ended, the version h.n+1.
+func (tx *tx) log(h *head, id string, kind certstate.ChangeKind, live int64, by certstate.Cause) error {
+	const insert = "INSERT INTO change (part, n, tenant, id, kind, actor, reason, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+	if _, err := tx.exec(insert, h.t.part(), h.n+1, h.t.no, id, string(kind), by.Actor, by.Reason, h.now.Ticks); err != nil {
+		return fmt.Errorf("log change: %w", err)
+	}
+	h.n++
+	h.live += live
+	h.changed = true
+	return nil
+}
+
+// saveHeads writes back where the logs stand.
+func (tx *tx) saveHeads() error {
+	const save = "UPDATE seq SET n = $1, live = $2, at = $3 WHERE part = $4 AND tenant = $5"
+	for part, h := range tx.heads {
+		if !h.changed {
+			continue
 		}
-		const insert = "INSERT INTO change (part, n, tenant, id, kind, actor, reason, at, before) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-		if _, err := tx.exec(insert, c.part, t.next, c.tenant.no, c.ID, string(c.Kind), c.Actor, c.Reason, tx.now.Ticks, c.Before); err != nil {
-			return fmt.Errorf("log change: %w", err)
+		n, err := tx.exec(save, h.n, h.live, h.now.Ticks, part, h.t.no)
+		if err == nil && n == 0 { // the transaction removed the tenant too
+			err = sql.ErrNoRows
 		}
-		t.next++
+		if err != nil {
+			return fmt.Errorf("number changes of tenant %s: %w", h.t.ID, err)
+		}
 	}
 	return nil
 }

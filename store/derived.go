@@ -1,0 +1,164 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"certstate"
+	"certstate/edm"
+)
+
+// derivedColumns are columns computed from a record: the keys of its
+// properties, and last its words.
+var derivedColumns = func() (names []string) {
+	for i := range certstate.Properties {
+		for _, key := range certstate.Properties[i].Keys {
+			names = append(names, certstate.Properties[i].Column+key.Suffix)
+		}
+	}
+	return append(names, "words")
+}()
+
+// derivedSince is the schema version from which on derived data is what
+// today's code derives. A database that comes from an earlier one has it filled
+// anew; raise it with the migration when a key or the words change.
+const derivedSince = 2
+
+// appendDerived appends the values of the derived columns.
+func appendDerived(args []any, s *certstate.State) []any {
+	for i := range certstate.Properties {
+		p := &certstate.Properties[i]
+		for _, key := range p.Keys {
+			args = append(args, key.Of(p.Field(s).(*edm.String).S))
+		}
+	}
+	return append(args, certstate.Words(s))
+}
+
+func distinctWords(s *certstate.State) []string {
+	return certstate.DistinctWords(certstate.Words(s))
+}
+
+// maxWordRows bounds the rows of one statement, and so how many statements
+// there are.
+const maxWordRows = 16
+
+// addWords puts words of record k into the index of words.
+func (tx *tx) addWords(t Tenant, k int64, words []string) error {
+	return eachWords(words, t, k, insertWords, tx.exec)
+}
+
+// removeWords takes words of record k out of it.
+func (tx *tx) removeWords(t Tenant, k int64, words []string) error {
+	return eachWords(words, t, k, deleteWords, tx.exec)
+}
+
+// eachWords executes statements of at most maxWordRows words.
+func eachWords(words []string, t Tenant, k int64, text func(n int) string, exec func(string, ...any) (int64, error)) error {
+	for len(words) > 0 {
+		n := min(len(words), maxWordRows)
+		args := append(make([]any, 0, 3+maxWordRows), t.no, t.part(), k)
+		for _, word := range words[:n] {
+			args = append(args, word)
+		}
+		if _, err := exec(text(n), args...); err != nil {
+			return fmt.Errorf("index words: %w", err)
+		}
+		words = words[n:]
+	}
+	return nil
+}
+
+// firstWord is the number of the first argument that is a word: tenant, part
+// and k come before.
+const firstWord = 4
+
+func insertWords(n int) string {
+	var b strings.Builder
+	b.WriteString("INSERT INTO word (tenant, part, k, word) VALUES ")
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("($1, $2, $3, " + placeholders(firstWord+i, 1) + ")")
+	}
+	return b.String()
+}
+
+func deleteWords(n int) string {
+	return "DELETE FROM word WHERE tenant = $1 AND part = $2 AND k = $3 AND word IN (" + placeholders(firstWord, n) + ")"
+}
+
+// without lists what is in a and not in b, both sorted.
+func without(a, b []string) (list []string) {
+	for _, word := range a {
+		for len(b) > 0 && b[0] < word {
+			b = b[1:]
+		}
+		if len(b) == 0 || b[0] != word {
+			list = append(list, word)
+		}
+	}
+	return list
+}
+
+// fillDerived computes the derived data of every record anew.
+func fillDerived(ctx context.Context, tx *sql.Tx) error {
+	exec := func(text string, args ...any) (int64, error) {
+		_, err := tx.ExecContext(ctx, rebind(text), args...)
+		return 0, err
+	}
+	if _, err := exec("DELETE FROM word -- of every tenant"); err != nil {
+		return err
+	}
+	update := "UPDATE state SET (" + strings.Join(derivedColumns, ", ") + ") = (" + placeholders(3, len(derivedColumns)) + ") WHERE tenant = $1 AND k = $2"
+	for last, more := int64(0), true; more; {
+		batch, err := readBatch(ctx, tx, last)
+		if err != nil {
+			return err
+		}
+		for i := range batch {
+			r := &batch[i]
+			if _, err := exec(update, appendDerived([]any{r.tenant.no, r.k}, &r.State)...); err != nil {
+				return err
+			}
+			if err := eachWords(distinctWords(&r.State), r.tenant, r.k, insertWords, exec); err != nil {
+				return err
+			}
+			last = r.k
+		}
+		more = len(batch) > 0
+	}
+	return nil
+}
+
+// stored is a record with what its row has beside the properties.
+type stored struct {
+	certstate.State
+	tenant Tenant
+	k      int64
+}
+
+// readBatch reads the thousand records after the one with key last, of
+// whatever tenant.
+func readBatch(ctx context.Context, tx *sql.Tx, last int64) (list []stored, err error) {
+	text := "SELECT tenant, k, ver, absent, " + strings.Join(columns(certstate.All), ", ") + " FROM state WHERE k > $1 ORDER BY k LIMIT 1000"
+	rows, err := tx.QueryContext(ctx, rebind(text), last)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	sc := newScanner(certstate.All)
+	var r stored
+	sc.targets = append([]any{&r.tenant.no}, sc.targets...)
+	for rows.Next() {
+		if err := sc.scan(rows); err != nil {
+			return nil, err
+		}
+		r.State, r.k = sc.state, sc.k
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}

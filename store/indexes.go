@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+//go:embed indexes.sql
+var indexesFile string
+
+// indexes are the secondary indexes there should be: name → statement, as
+// SQLite keeps it in its schema.
+var indexes = sync.OnceValue(func() map[string]string {
+	m := map[string]string{}
+	for line := range strings.Lines(indexesFile) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "--") {
+			m[strings.Fields(line)[2]] = line
+		}
+	}
+	return m
+})
+
+// indexedColumns are the columns with which an index of state begins, after the
+// tenant; partlyIndexed those whose index leaves out empty texts.
+var (
+	indexedColumns = sync.OnceValue(func() map[string]bool { return leadingColumns(false) })
+	partlyIndexed  = sync.OnceValue(func() map[string]bool { return leadingColumns(true) })
+)
+
+func leadingColumns(partly bool) map[string]bool {
+	m := map[string]bool{}
+	for _, text := range indexes() {
+		if _, list, ok := strings.Cut(text, "ON state (tenant, "); ok && strings.Contains(text, " WHERE ") == partly {
+			m[list[:strings.IndexAny(list, ",)")]] = true
+		}
+	}
+	return m
+}
+
+// ensureIndexes makes the secondary indexes what indexes.sql says. If they are
+// so already, it writes nothing.
+func ensureIndexes(ctx context.Context, c *sql.Conn) error {
+	have, err := secondaryIndexes(ctx, c)
+	if err != nil {
+		return err
+	}
+	for name, text := range have {
+		if indexes()[name] != text {
+			if err := execute(ctx, c, "DROP INDEX "+name); err != nil {
+				return err
+			}
+			delete(have, name)
+		}
+	}
+	for name, text := range indexes() {
+		if have[name] == "" {
+			// Another program that opens the file may be faster.
+			if err := execute(ctx, c, strings.Replace(text, "INDEX", "INDEX IF NOT EXISTS", 1)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// dropIndexes takes the secondary indexes away for a bulk load, which
+// ensureIndexes ends: filling a table and then its indexes is several times
+// faster than filling them row by row. Until then reads are slow, not wrong.
+func dropIndexes(ctx context.Context, c *sql.Conn) error {
+	have, err := secondaryIndexes(ctx, c)
+	if err != nil {
+		return err
+	}
+	for name := range have {
+		if err := execute(ctx, c, "DROP INDEX IF EXISTS "+name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func execute(ctx context.Context, c *sql.Conn, text string) error {
+	if _, err := c.ExecContext(ctx, text); err != nil {
+		return fmt.Errorf("%s: %w", text, err)
+	}
+	return nil
+}
+
+// secondaryIndexes are the indexes there are, but for those that are part of
+// a table's definition.
+func secondaryIndexes(ctx context.Context, c *sql.Conn) (map[string]string, error) {
+	rows, err := c.QueryContext(ctx, "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	m := map[string]string{}
+	for rows.Next() {
+		var name, text string
+		if err := rows.Scan(&name, &text); err != nil {
+			return nil, err
+		}
+		m[name] = text
+	}
+	return m, rows.Err()
+}
