@@ -28,6 +28,7 @@ const (
 	collection = odata.CanonicalPath
 	record     = odata.CanonicalPath + "/{id}"
 	count      = odata.CanonicalPath + "/$count"
+	history    = odata.CanonicalPath + "/{id}/certstate.history()"
 )
 
 var routes = []route{
@@ -37,6 +38,7 @@ var routes = []route{
 	{record, http.MethodGet, canRead, false, (*exchange).get},
 	{record, http.MethodPatch, canWrite, false, (*exchange).update},
 	{record, http.MethodDelete, canWrite, false, (*exchange).delete},
+	{history, http.MethodGet, canRead, false, (*exchange).history},
 }
 
 func (rt *route) scopes() string {
@@ -99,12 +101,21 @@ func resource(p odata.Path) (pattern, key string, err error) {
 	switch {
 	case len(rest) == 0:
 		return collection, "", nil
+	case len(rest) == 2 && isFunction(rest[1], "certstate.history"):
+		return history, rest[0], nil
 	case len(rest) > 1:
 		return "", "", noSegment(rest[1])
 	case !p.Keys[len(names)] && strings.EqualFold(rest[0], "$count"):
 		return count, "", nil
 	}
 	return record, rest[0], nil
+}
+
+// isFunction reports whether a segment calls a function of one of the names,
+// with or without parentheses (OData URL Conventions §4.5.1).
+func isFunction(segment string, names ...string) bool {
+	called := strings.TrimSuffix(segment, "()")
+	return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(called, name) })
 }
 
 // noSegment is Graph's answer to a path it does not have: 400, not 404.

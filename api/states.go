@@ -132,7 +132,7 @@ func (x *exchange) get() error {
 	if err != nil {
 		return err
 	}
-	s, err := x.s.cfg.Store.Get(x.r.Context(), x.tenant, x.key, q.Select)
+	s, err := x.read(&q)
 	if err != nil {
 		return err
 	}
@@ -142,6 +142,18 @@ func (x *exchange) get() error {
 		return nil
 	}
 	return x.entity(http.StatusOK, odata.ShapeOf(x.root(), &q, x.rep.Level), s)
+}
+
+// read is the record as it is, or was at the time the query asks for.
+func (x *exchange) read(q *odata.Query) (*certstate.State, error) {
+	asOf, err := x.asOf(q)
+	switch {
+	case err != nil:
+		return nil, err
+	case asOf != nil:
+		return x.s.cfg.Store.GetAsOf(x.r.Context(), x.tenant, x.key, q.Select, *asOf)
+	}
+	return x.s.cfg.Store.Get(x.r.Context(), x.tenant, x.key, q.Select)
 }
 
 func (x *exchange) create() error {

@@ -92,6 +92,7 @@ func (w *wire) expand(t *testing.T, text string) string {
 	funcs := template.FuncMap{
 		"repeat": strings.Repeat,
 		"gzip":   func(s string) string { return string(zip([]byte(s))) },
+		"query":  func(link string) string { return link[strings.IndexByte(link, '?'):] },
 		"zeros":  func(n int) string { return string(make([]byte, n)) },
 		"bytes":  func(s string) (string, error) { b, err := hex.DecodeString(s); return string(b), err },
 	}

@@ -33,6 +33,7 @@ type Query struct {
 	Skip      int           // records to leave out before the first page
 	Count     bool
 	SkipToken string
+	Delta     string              // a $deltatoken
 	AsOf      *edm.DateTimeOffset // the time to answer for, nil for now
 }
 
@@ -72,6 +73,7 @@ var (
 	optSkip      = option{"$skip", parse((*Query).parseSkip)}
 	optCount     = option{"$count", parse((*Query).parseCount)}
 	optSkipToken = option{"$skiptoken", parse(func(q *Query, v string) error { q.SkipToken = v; return nil })}
+	optDelta     = option{"$deltatoken", parse(func(q *Query, v string) error { q.Delta = v; return nil })}
 	optAsOf      = option{"certstate.asOf", parse((*Query).parseAsOf)}
 )
 
@@ -87,6 +89,9 @@ var (
 	CountOptions = Options{optFilter, optSearch, optAsOf}
 	WriteOptions = Options{optSelect}
 	NoOptions    = Options{}
+
+	DeltaOptions   = Options{optSelect, optFilter, optTop, optSkipToken, optDelta}
+	HistoryOptions = Options{optTop, optSkipToken}
 )
 
 // ParseQuery reads the raw query of a URL. Names may carry their $ plain, as
@@ -287,7 +292,7 @@ func (q *Query) PageSize(preferred int) int {
 	return DefaultPageSize
 }
 
-// String is the query in canonical form without $skiptoken and $skip: equal for
+// String is the query in canonical form without its tokens and $skip: equal for
 // URLs that mean the same, whoever encoded them. Tokens are bound to it, and it
 // is the query of the next page, which begins after what was skipped.
 func (q *Query) String() string {

@@ -23,8 +23,10 @@ type Token struct {
 
 // The kinds of token there are. One is never taken for another.
 var (
-	PageToken  = Token{2, "$skiptoken", PageTokenLifetime}
-	DeltaToken = Token{3, "$deltatoken", 0}
+	PageToken        = Token{2, "$skiptoken", PageTokenLifetime}
+	DeltaToken       = Token{3, "$deltatoken", 0}
+	DeltaPageToken   = Token{4, "$skiptoken", PageTokenLifetime} // within a round of delta
+	HistoryPageToken = Token{5, "$skiptoken", PageTokenLifetime}
 )
 
 // Sealer makes and opens the opaque tokens of links. A token is encrypted and
@@ -70,3 +72,6 @@ func (s *Sealer) Open(t Token, tenant string, q *Query, text string) (position [
 }
 
 func bound(tenant string, q *Query) []byte { return []byte(tenant + "\x00" + q.String()) }
+
+// Option is the name of the query option that carries such a token.
+func (t Token) Option() string { return t.option }

@@ -18,8 +18,9 @@ import (
 var queries = flag.Int("queries", 3000, "random queries that TestQueriesMeanTheSame compares")
 
 // What SQL answers to a random query is what the evaluator says of each record,
-// in the order it says: filters, searches, orders, counts, and pages of every
-// size. A query may be refused, but not answered otherwise.
+// in the order it says: filters, searches, orders, counts, pages of every size,
+// of the records as they are and as they were. A query may be refused, but not
+// answered otherwise.
 func TestQueriesMeanTheSame(t *testing.T) {
 	eachEngine(t, func(t *testing.T, dsn string) {
 		seed := rand.Uint64()
@@ -27,6 +28,11 @@ func TestQueriesMeanTheSame(t *testing.T) {
 		s, tn := open(t, dsn)
 		states := fillRandom(t, g, s, tn, 120)
 		now := edm.DateTimeOffset{Ticks: states[0].Created.Ticks}
+		then, err := s.AsOf(t.Context(), tn, states[len(states)-1].Created)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := change(t, g, s, tn, states)
 		refused, empty := 0, 0
 		for n := range *queries {
 			q, raw, err := g.query()
@@ -38,15 +44,19 @@ func TestQueriesMeanTheSame(t *testing.T) {
 				continue
 			}
 			s.SetRare(pick(g, -1, 10, 1000))
-			want := expected(states, &q, now)
+			records, asOf := changed, (*int64)(nil)
+			if g.IntN(3) == 0 {
+				records, asOf = states, &then
+			}
+			want := expected(records, &q, now)
 			if len(want) == 0 {
 				empty++
 			}
-			got := follow(t, s, tn, &q, now, 1+g.IntN(len(states)))
+			got := follow(t, s, tn, &q, store.Position{Now: now.Ticks, AsOf: asOf}, 1+g.IntN(len(states)))
 			if !slices.Equal(got, want) {
 				t.Fatalf("seed %d, query %d: %s\nread as %s\ngot  %q\nwant %q", seed, n, raw, q.String(), got, want)
 			}
-			if count, err := s.Count(t.Context(), tn, &q, now, nil); err != nil || count != int64(len(want)) {
+			if count, err := s.Count(t.Context(), tn, &q, now, asOf); err != nil || count != int64(len(want)) {
 				t.Fatalf("seed %d: %s\ncount %d, %v; want %d", seed, raw, count, err, len(want))
 			}
 		}
@@ -69,6 +79,31 @@ func fillRandom(t *testing.T, g generator, s *store.Store, tn store.Tenant, n in
 		states = append(states, *made)
 	}
 	return states
+}
+
+// change updates a third of the records and deletes a third, and returns what
+// there is then.
+func change(t *testing.T, g generator, s *store.Store, tn store.Tenant, states []certstate.State) (now []certstate.State) {
+	t.Helper()
+	for i := range states {
+		id := states[i].ID.S
+		switch i % 3 {
+		case 0:
+			now = append(now, states[i])
+		case 1:
+			patch := g.state(id)
+			made, err := s.Update(t.Context(), tn, id, &patch, certstate.All&^certstate.KeySet, nil, by)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now = append(now, *made)
+		case 2:
+			if err := s.Delete(t.Context(), tn, id, nil, by); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return now
 }
 
 // query is a random query, as it comes and as it is read.
@@ -137,9 +172,9 @@ func compareValues(property int, a, b *certstate.State) int {
 }
 
 // follow reads all pages of a query.
-func follow(t *testing.T, s *store.Store, tn store.Tenant, q *odata.Query, now edm.DateTimeOffset, size int) (ids []string) {
+func follow(t *testing.T, s *store.Store, tn store.Tenant, q *odata.Query, from store.Position, size int) (ids []string) {
 	t.Helper()
-	page := store.Page{Next: store.Position{Now: now.Ticks}, More: true}
+	page := store.Page{Next: from, More: true}
 	for page.More {
 		// The position travels as bytes, as in a link.
 		at, err := store.ParsePosition(page.Next.Bytes())

@@ -14,6 +14,13 @@
 // order is commit order and a reader that sees n sees everything before n. The
 // answer goes out after the commit has returned.
 //
+// A version of a record is the number of the change that made it. A change
+// moves the version it ends from state to past, which has state's columns and
+// the number of the ending change: the register as it was after change N is the
+// rows with ver <= N of state, and those of past that also have n > N
+// (history.go). What queries compare other than the text as written (keys,
+// words) is derived data, in columns and a table of its own (derived.go).
+//
 // A commit that fails to reach the disk ends writing for good: what the file
 // holds is then unknown until it is opened anew, since a second fsync can
 // report success for pages the kernel has already dropped.

@@ -129,3 +129,56 @@ func TestStatementsNameTheTenant(t *testing.T) {
 		t.Errorf("only %d statements found", checked)
 	}
 }
+
+// A reader of one record or of a page uses an index.
+func TestPlans(t *testing.T) {
+	db := openSQLite(filepath.Join(t.TempDir(), "x.db"), writePragmas, 1)
+	defer db.Close()
+	if err := migrate(t.Context(), db, ""); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := db.Conn(t.Context())
+	if err == nil {
+		err = errors.Join(ensureIndexes(t.Context(), conn), conn.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const stateByID = "SEARCH state USING INDEX sqlite_autoindex_state_1 (part=? AND id=?)"
+	for text, want := range map[string][]string{
+		selectState(certstate.Defaults, byID): {stateByID},
+		selectFrom(certstate.Defaults, pastSource("$4"), byID): {stateByID,
+			"SEARCH past USING INDEX past_id (part=? AND id=? AND n>?)"},
+		historyOf: {"SEARCH change USING PRIMARY KEY (part=? AND n=?)", "SEARCH past USING INDEX past_id (part=? AND id=?)",
+			"SEARCH past USING INDEX past_id (part=? AND id=?)", stateByID},
+	} {
+		if got := plan(t, db, text); !slices.Equal(got, want) {
+			t.Errorf("%s\nplan %q, want %q", text, got, want)
+		}
+	}
+}
+
+// plan is how SQLite reaches the rows of a statement.
+func plan(t *testing.T, db *sql.DB, text string) (lines []string) {
+	t.Helper()
+	numbers := 0
+	for strings.Contains(text, fmt.Sprint("$", numbers+1)) {
+		numbers++
+	}
+	rows, err := db.Query("EXPLAIN QUERY PLAN "+rebind(text), make([]any, numbers)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, parent, unused int
+		var line string
+		if err := rows.Scan(&id, &parent, &unused, &line); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(line, "SEARCH") || strings.HasPrefix(line, "SCAN") || strings.Contains(line, "B-TREE") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}

@@ -60,7 +60,12 @@ func placeholders(from, n int) string {
 
 // selectState reads records of the tenant $1.
 func selectState(set certstate.Set, rest string) string {
-	return "SELECT k, ver, absent, " + strings.Join(columns(set), ", ") + " FROM state WHERE tenant = $1 AND " + rest
+	return selectFrom(set, "state", rest)
+}
+
+// selectFrom reads records of the tenant $1 from a table like state.
+func selectFrom(set certstate.Set, source, rest string) string {
+	return "SELECT k, ver, absent, " + strings.Join(columns(set), ", ") + " FROM " + source + " WHERE tenant = $1 AND " + rest
 }
 
 const byID = "part = $2 AND id = $3"
