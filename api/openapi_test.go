@@ -8,24 +8,28 @@ import (
 	"testing"
 )
 
+// openAPI is the part of the document that the test reads.
+type openAPI struct {
+	Paths      map[string]map[string]operation
+	Components struct {
+		Parameters map[string]struct{ Name, In string }
+	}
+}
+
+type operation struct {
+	ID         string `json:"operationId"`
+	Parameters []struct {
+		Ref string `json:"$ref"`
+	}
+	Security  []map[string][]string
+	Responses map[string]any
+}
+
 // The OpenAPI document says of each operation what the server does: which
 // options it takes, and which tokens.
 func TestOpenAPIIsTrue(t *testing.T) {
 	h := start(t)
-	type operation struct {
-		ID         string `json:"operationId"`
-		Parameters []struct {
-			Ref string `json:"$ref"`
-		}
-		Security  []map[string][]string
-		Responses map[string]any
-	}
-	var doc struct {
-		Paths      map[string]map[string]operation
-		Components struct {
-			Parameters map[string]struct{ Name, In string }
-		}
-	}
+	var doc openAPI
 	if err := json.Unmarshal(fetch(t, h, "/beta/openapi.json"), &doc); err != nil {
 		t.Fatal(err)
 	}

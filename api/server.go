@@ -201,7 +201,7 @@ var constantHeaders = []struct {
 	{"Cache-Control", []string{"no-cache"}},
 	{"X-Content-Type-Options", []string{"nosniff"}},
 	{"Access-Control-Allow-Origin", []string{"*"}},
-	{"Access-Control-Expose-Headers", []string{"ETag, Location, Preference-Applied, Content-Range, request-id, client-request-id, Retry-After"}},
+	{"Access-Control-Expose-Headers", []string{"ETag, Location, OData-Version, Preference-Applied, Content-Range, request-id, client-request-id, Retry-After"}},
 }
 
 var transportSecurity = []string{"max-age=31536000"}
