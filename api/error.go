@@ -37,8 +37,25 @@ var faces = map[certstate.Code]face{
 
 // challenge is Graph's WWW-Authenticate, with the authority of this server's
 // first issuer in the place of Entra's.
-func (s *Server) challenge() string {
-	return `Bearer realm="", authorization_uri="` + s.cfg.AuthorizationURI + `", client_id="` + s.cfg.ClientID + `"`
+func (x *exchange) challenge() string {
+	if strings.HasPrefix(x.r.UserAgent(), powerQuery) {
+		return x.powerQueryChallenge()
+	}
+	return `Bearer realm="", authorization_uri="` + x.s.cfg.AuthorizationURI + `", client_id="` + x.s.cfg.ClientID + `"`
+}
+
+// powerQuery begins the User-Agent of Excel and Power BI.
+const powerQuery = "Microsoft.Data.Mashup"
+
+// powerQueryChallenge is what Power Query finds its organisational sign-in by:
+// the authority, bare, and once it asks with an empty token, the address to sign
+// in at (learn.microsoft.com/power-query/connectors/odatafeed). Of Graph's
+// challenge it would take the empty realm.
+func (x *exchange) powerQueryChallenge() string {
+	if x.r.Header.Get("Authorization") == "" {
+		return "Bearer realm=" + strings.TrimSuffix(x.s.cfg.AuthorizationURI, "/oauth2/authorize")
+	}
+	return "Bearer authorization_uri=" + x.s.cfg.AuthorizationURI
 }
 
 // fail answers with err in Graph's error shape. What the client may not read
@@ -53,7 +70,7 @@ func (x *exchange) fail(err error) {
 	h := x.w.Header()
 	switch f.status {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", x.s.challenge())
+		h.Set("WWW-Authenticate", x.challenge())
 	case http.StatusServiceUnavailable, http.StatusInsufficientStorage:
 		h.Set("Retry-After", "1")
 	}

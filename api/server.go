@@ -32,6 +32,7 @@ type Server struct {
 	cfg      Config
 	https    bool // clients come by TLS
 	sealer   *odata.Sealer
+	describe description
 	draining atomic.Bool
 }
 
@@ -49,7 +50,11 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	sealer, err := odata.NewSealer(key, cfg.Now)
-	return &Server{cfg: cfg, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer}, err
+	if err != nil {
+		return nil, err
+	}
+	self, err := describe(cfg.BaseURL)
+	return &Server{cfg: cfg, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer, describe: self}, err
 }
 
 // Drain makes /readyz fail, so that a balancer sends no more requests.
@@ -97,25 +102,38 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (x *exchange) serve() error {
-	if err := x.authenticate(); err != nil {
-		return err
-	}
 	rt, err := x.find()
+	if err != nil || !rt.anonymous() { // strangers are not told what there is
+		if err := x.authenticate(); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return err
 	}
 	x.route = rt
-	if !x.principal.May(rt.permissions...) {
+	if !rt.anonymous() && !x.principal.May(rt.permissions...) {
 		return certstate.Errorf(certstate.Forbidden, "",
 			"Application is not authorized to perform this operation. Application must have one of the following scopes: %s", rt.scopes())
 	}
+	if err := odata.CheckVersions(x.r.Header["Odata-Maxversion"], x.r.Header["Odata-Version"]); err != nil {
+		return err
+	}
 	x.prefs = odata.ParsePrefer(x.r.Header.Values("Prefer"))
-	if !rt.text {
-		if x.rep, err = odata.Accept(strings.Join(x.r.Header.Values("Accept"), ",")); err != nil {
+	if !rt.own {
+		if x.rep, err = x.representation(); err != nil {
 			return err
 		}
 	}
 	return rt.handle(x)
+}
+
+// representation is what $format asks for or, without it, Accept.
+func (x *exchange) representation() (odata.Representation, error) {
+	if format, given := odata.Format(x.r.URL.RawQuery); given {
+		return odata.ParseFormat(format)
+	}
+	return odata.Accept(strings.Join(x.r.Header.Values("Accept"), ","))
 }
 
 // authenticate sets the principal and its tenant. The tenant comes from the
@@ -183,7 +201,7 @@ var constantHeaders = []struct {
 	{"Cache-Control", []string{"no-cache"}},
 	{"X-Content-Type-Options", []string{"nosniff"}},
 	{"Access-Control-Allow-Origin", []string{"*"}},
-	{"Access-Control-Expose-Headers", []string{"ETag, Location, Preference-Applied, Content-Range, request-id, client-request-id, Retry-After"}},
+	{"Access-Control-Expose-Headers", []string{"ETag, Location, OData-Version, Preference-Applied, Content-Range, request-id, client-request-id, Retry-After"}},
 }
 
 var transportSecurity = []string{"max-age=31536000"}
@@ -192,7 +210,7 @@ var transportSecurity = []string{"max-age=31536000"}
 func (x *exchange) preflight() {
 	h := x.w.Header()
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PATCH, DELETE")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, If-Match, If-None-Match, Prefer, client-request-id, SdkVersion, ConsistencyLevel, "+reasonHeader)
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, If-Match, If-None-Match, Prefer, OData-Version, OData-MaxVersion, client-request-id, SdkVersion, ConsistencyLevel, "+reasonHeader)
 	h.Set("Access-Control-Max-Age", "3600")
 	x.write(http.StatusOK, nil)
 }

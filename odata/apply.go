@@ -44,6 +44,17 @@ const (
 // Methods is the list of aggregation methods that take a value.
 var Methods = []Method{CountDistinct, Min, Max, Sum, Average}
 
+// Takes reports whether the method makes sense of values of a type.
+func (m Method) Takes(t Type) bool {
+	switch m {
+	case CountDistinct:
+		return true
+	case Min, Max:
+		return t != BoolType && t != EnumType && t != NullType
+	}
+	return t.numeric()
+}
+
 // Type is the type of the aggregated value.
 func (a *Aggregate) Type() Type {
 	switch a.Method {
@@ -95,20 +106,35 @@ type applier struct {
 	out *Apply
 }
 
-func (p *applier) transformation(at int, name string) error {
-	switch strings.ToLower(name) {
-	case "identity":
-		return nil
-	case "filter":
-		return p.filter(at)
-	case "compute":
-		return p.compute()
-	case "groupby":
-		return p.groupby()
-	case "aggregate":
-		return p.aggregate()
+// transformations is the table of what $apply may hold. Each but identity reads
+// what follows its opening parenthesis.
+var transformations = []struct {
+	name string
+	read func(p *applier, at int) error
+}{
+	{"filter", (*applier).filter},
+	{"compute", (*applier).compute},
+	{"groupby", (*applier).groupby},
+	{"aggregate", (*applier).aggregate},
+	{"identity", func(*applier, int) error { return nil }},
+}
+
+// Transformations lists the transformations of $apply.
+func Transformations() []string {
+	names := make([]string, len(transformations))
+	for i := range transformations {
+		names[i] = transformations[i].name
 	}
-	return p.refuse(at, "the transformation '%s' is not supported: there are filter, compute, groupby, aggregate and identity", clip(name))
+	return names
+}
+
+func (p *applier) transformation(at int, name string) error {
+	for i := range transformations {
+		if strings.EqualFold(transformations[i].name, name) {
+			return transformations[i].read(p, at)
+		}
+	}
+	return p.refuse(at, "the transformation '%s' is not supported: there are %s", clip(name), strings.Join(Transformations(), ", "))
 }
 
 // complete refuses what was read and would have no effect.
@@ -165,7 +191,7 @@ func (p *applier) more() (bool, error) {
 }
 
 // compute reads expr as name, ….
-func (p *applier) compute() error {
+func (p *applier) compute(int) error {
 	p.space()
 	for more := true; more; {
 		x, err := p.expr(0)
@@ -237,7 +263,7 @@ func (a *Apply) columnNames() (names []string) {
 }
 
 // groupby reads (a,b) and perhaps ,aggregate(…).
-func (p *applier) groupby() error {
+func (p *applier) groupby(int) error {
 	if p.space(); !p.take('(') {
 		return p.syntax(p.pos, "expected '(' and the properties to group by")
 	}
@@ -260,7 +286,7 @@ func (p *applier) groupby() error {
 	if name := p.name(); !strings.EqualFold(name, "aggregate") || !p.take('(') {
 		return p.refuse(at, "inside groupby only aggregate(…) is supported")
 	}
-	if err := p.aggregate(); err != nil {
+	if err := p.aggregate(at); err != nil {
 		return err
 	}
 	return p.end()
@@ -295,7 +321,7 @@ func (p *applier) group() error {
 }
 
 // aggregate reads the aggregates after "aggregate(".
-func (p *applier) aggregate() error {
+func (p *applier) aggregate(int) error {
 	p.space()
 	for more := true; more; {
 		a, err := p.aggregateItem()
@@ -339,22 +365,13 @@ func (p *applier) aggregateItem() (a Aggregate, err error) {
 // cannot outgrow it.
 func (p *applier) aggregable(at int, a *Aggregate) error {
 	t := a.X.Type()
-	switch a.Method {
-	case CountDistinct:
-		return nil
-	case Min, Max:
-		if t != BoolType && t != EnumType && t != NullType {
-			return nil
-		}
-	case Sum, Average:
-		if magnitude(a.X)*maxRecords > 9e18 && t == IntType {
-			return p.refuse(at, "the %s of '%s' could be too large for %s", a.Method, a.X, t)
-		}
-		if t.numeric() {
-			return nil
-		}
+	if !a.Method.Takes(t) {
+		return p.refuse(at, "'%s' is not defined for '%s'; of durations, use totalseconds(…)", a.Method, t)
 	}
-	return p.refuse(at, "'%s' is not defined for '%s'; of durations, use totalseconds(…)", a.Method, t)
+	if (a.Method == Sum || a.Method == Average) && t == IntType && magnitude(a.X)*maxRecords > 9e18 {
+		return p.refuse(at, "the %s of '%s' could be too large for %s", a.Method, a.X, t)
+	}
+	return nil
 }
 
 // String is the canonical text of $apply.

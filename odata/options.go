@@ -35,6 +35,7 @@ type Query struct {
 	SkipToken string
 	Delta     string              // a $deltatoken
 	AsOf      *edm.DateTimeOffset // the time to answer for, nil for now
+	Format    string              // as given: who answers reads it by [Format], before anything else
 }
 
 // Condition is what a record must satisfy: filter and search, nil for none.
@@ -64,6 +65,7 @@ type Options []option
 // The table of options. They are read in the order of a set: $orderby after
 // $apply, whose columns it may name.
 var (
+	optFormat    = option{"$format", parse(func(q *Query, v string) error { q.Format = v; return nil })}
 	optSelect    = option{"$select", parse((*Query).parseSelect)}
 	optFilter    = option{"$filter", (*Query).parseFilter}
 	optSearch    = option{"$search", parse((*Query).parseSearch)}
@@ -84,15 +86,40 @@ func parse(read func(*Query, string) error) func(*Query, string, map[string]stri
 
 // What each kind of request takes.
 var (
-	ListOptions  = Options{optSelect, optFilter, optSearch, optApply, optOrder, optTop, optSkip, optCount, optSkipToken, optAsOf}
-	ReadOptions  = Options{optSelect, optAsOf}
+	ListOptions  = Options{optSelect, optFilter, optSearch, optApply, optOrder, optTop, optSkip, optCount, optSkipToken, optAsOf, optFormat}
+	ReadOptions  = Options{optSelect, optAsOf, optFormat}
 	CountOptions = Options{optFilter, optSearch, optAsOf}
-	WriteOptions = Options{optSelect}
+	WriteOptions = Options{optSelect, optFormat}
+	FormatOption = Options{optFormat} // all that a resource takes which is not a record
 	NoOptions    = Options{}
 
-	DeltaOptions   = Options{optSelect, optFilter, optTop, optSkipToken, optDelta}
-	HistoryOptions = Options{optTop, optSkipToken}
+	DeltaOptions   = Options{optSelect, optFilter, optTop, optSkipToken, optDelta, optFormat}
+	HistoryOptions = Options{optTop, optSkipToken, optFormat}
 )
+
+// Names lists the options as they are documented.
+func (o Options) Names() []string {
+	names := make([]string, len(o))
+	for i := range o {
+		names[i] = o[i].name
+	}
+	return names
+}
+
+// Has reports whether an option is in the set, by its documented name.
+func (o Options) Has(name string) bool { return slices.Contains(o.Names(), name) }
+
+// Format is the value of $format in the raw query of a URL. [ParseQuery]
+// refuses it where it may not stand, and a second one.
+func Format(raw string) (value string, given bool) {
+	for pair := range strings.SplitSeq(raw, "&") {
+		name, value, err := unescapePair(pair)
+		if err == nil && optionKey(name) == optFormat.key() {
+			return value, true
+		}
+	}
+	return "", false
+}
 
 // ParseQuery reads the raw query of a URL. Names may carry their $ plain, as
 // %24 or not at all, in any case (OData URL Conventions §5.1, Graph's
@@ -168,13 +195,9 @@ func unescapePair(pair string) (name, value string, err error) {
 }
 
 func unknownOption(name string, allowed Options) error {
-	names := make([]string, len(allowed))
-	for i, o := range allowed {
-		names[i] = o.name
-	}
 	takes := "This resource takes no query options."
-	if len(names) > 0 {
-		takes = "This resource takes " + strings.Join(names, ", ") + "."
+	if len(allowed) > 0 {
+		takes = "This resource takes " + strings.Join(allowed.Names(), ", ") + "."
 	}
 	return certstate.Errorf(certstate.Invalid, clip(name),
 		"The query specified in the URI is not valid. Query option '%s' is not allowed. %s", clip(name), takes)
@@ -326,6 +349,9 @@ func (q *Query) String() string {
 	}
 	if q.AsOf != nil {
 		add("certstate.asOf", q.AsOf.Text())
+	}
+	if q.Format != "" {
+		add("$format", q.Format)
 	}
 	return b.String()
 }
