@@ -264,6 +264,11 @@ func (sel *selection) segments(at Position) (list []segment) {
 func (sel *selection) run(ctx context.Context, seg segment, set certstate.Set, limit, skip int) (*sql.Rows, error) {
 	mark := len(sel.args)
 	defer func() { sel.args = sel.args[:mark] }()
+	return sel.query(ctx, sel.statement(seg, set, limit, skip))
+}
+
+// statement writes a segment's statement.
+func (sel *selection) statement(seg segment, set certstate.Set, limit, skip int) string {
 	rest := sel.cond
 	for _, t := range seg.alike {
 		rest += " AND " + t.text + " = " + sel.bind(t.value)
@@ -279,7 +284,7 @@ func (sel *selection) run(ctx context.Context, seg segment, set certstate.Set, l
 	if seg.after == nil && skip > 0 {
 		rest += " OFFSET " + sel.bind(skip)
 	}
-	return sel.query(ctx, "SELECT k, ver, absent, "+strings.Join(columns(set), ", ")+" FROM "+sel.source+" WHERE "+sel.tenant+rest)
+	return "SELECT k, ver, absent, " + strings.Join(columns(set), ", ") + " FROM " + sel.source + " WHERE " + sel.tenant + rest
 }
 
 func orderBy(terms []sortTerm) string {
