@@ -70,4 +70,5 @@ bench: ## the server against a bare handler on the same driver, in one run
 
 soak: ## the slow tests
 	$(GO) test ./store -run TestKill -crash-cycles=3000 -timeout 3h
+	$(GO) test ./store -run TestDeltaUnderFire -fire-kills=2000 -timeout 3h
 	$(MAKE) fuzz FUZZTIME=10m

@@ -28,6 +28,7 @@ const (
 	collection = odata.CanonicalPath
 	record     = odata.CanonicalPath + "/{id}"
 	count      = odata.CanonicalPath + "/$count"
+	delta      = odata.CanonicalPath + "/delta"
 	history    = odata.CanonicalPath + "/{id}/certstate.history()"
 )
 
@@ -35,6 +36,7 @@ var routes = []route{
 	{collection, http.MethodGet, canRead, false, (*exchange).list},
 	{collection, http.MethodPost, canWrite, false, (*exchange).create},
 	{count, http.MethodGet, canRead, true, (*exchange).count},
+	{delta, http.MethodGet, canRead, false, (*exchange).delta},
 	{record, http.MethodGet, canRead, false, (*exchange).get},
 	{record, http.MethodPatch, canWrite, false, (*exchange).update},
 	{record, http.MethodDelete, canWrite, false, (*exchange).delete},
@@ -107,6 +109,8 @@ func resource(p odata.Path) (pattern, key string, err error) {
 		return "", "", noSegment(rest[1])
 	case !p.Keys[len(names)] && strings.EqualFold(rest[0], "$count"):
 		return count, "", nil
+	case !p.Keys[len(names)] && isFunction(rest[0], "delta", "microsoft.graph.delta"):
+		return delta, "", nil
 	}
 	return record, rest[0], nil
 }

@@ -66,6 +66,7 @@ type Options []option
 var (
 	optSelect    = option{"$select", parse((*Query).parseSelect)}
 	optFilter    = option{"$filter", (*Query).parseFilter}
+	optSteady    = option{"$filter", (*Query).parseSteadyFilter}
 	optSearch    = option{"$search", parse((*Query).parseSearch)}
 	optApply     = option{"$apply", (*Query).parseApply}
 	optOrder     = option{"$orderby", parse((*Query).parseOrder)}
@@ -90,7 +91,7 @@ var (
 	WriteOptions = Options{optSelect}
 	NoOptions    = Options{}
 
-	DeltaOptions   = Options{optSelect, optFilter, optTop, optSkipToken, optDelta}
+	DeltaOptions   = Options{optSelect, optSteady, optTop, optSkipToken, optDelta}
 	HistoryOptions = Options{optTop, optSkipToken}
 )
 
