@@ -1,13 +1,13 @@
 package api
 
 import (
-	"encoding/binary"
 	"net/http"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"certstate"
+	"certstate/edm"
 	"certstate/odata"
 	"certstate/store"
 )
@@ -15,7 +15,7 @@ import (
 // root is the version root all links begin with.
 func (x *exchange) root() string { return x.s.cfg.BaseURL + "/beta" }
 
-// list answers with a page of records.
+// list answers with a page of records, or of groups of them.
 func (x *exchange) list() error {
 	q, err := odata.ParseQuery(x.r.URL.RawQuery, odata.ListOptions)
 	if err != nil {
@@ -27,37 +27,74 @@ func (x *exchange) list() error {
 		q.Top = q.PageSize(x.prefs.MaxPageSize)
 		x.w.Header().Set("Preference-Applied", "odata.maxpagesize="+strconv.Itoa(q.Top))
 	}
-	var after int64
-	if q.SkipToken != "" {
-		at, err := x.s.sealer.Open(odata.PageToken, x.tenant.ID, &q, q.SkipToken)
-		if err != nil {
-			return err
-		}
-		after = int64(binary.BigEndian.Uint64(at))
-	}
-	total := int64(-1)
-	if q.Count {
-		if total, err = x.s.cfg.Store.Count(x.r.Context(), x.tenant); err != nil {
-			return err
-		}
+	at, err := x.position(&q)
+	if err != nil {
+		return err
 	}
 	sh := odata.ShapeOf(x.root(), &q, x.rep.Level)
 	sh.IEEE754 = x.rep.IEEE754
 	return x.built(http.StatusOK, func(b []byte) ([]byte, error) {
-		b = sh.AppendCollectionHead(b, total)
+		b = sh.AppendCollectionHead(b, at.Total)
 		first := len(b)
-		page, err := x.s.cfg.Store.List(x.r.Context(), x.tenant, q.Select, after, q.PageSize(0), func(s *certstate.State) error {
+		comma := func() {
 			if len(b) > first {
 				b = append(b, ',')
 			}
-			b = sh.AppendItem(b, s)
-			return nil
-		})
+		}
+		var page store.Page
+		if q.Apply != nil {
+			page, err = x.s.cfg.Store.Apply(x.r.Context(), x.tenant, &q, at, q.PageSize(0), func(values []odata.Value) error {
+				comma()
+				b = sh.AppendGroup(b, q.Apply, values)
+				return nil
+			})
+		} else {
+			page, err = x.s.cfg.Store.List(x.r.Context(), x.tenant, &q, at, q.PageSize(0), func(s *certstate.State) error {
+				comma()
+				b = sh.AppendItem(b, s)
+				return nil
+			})
+		}
 		if err != nil {
 			return b, err
 		}
 		return sh.AppendCollectionTail(b, x.nextLink(&q, page)), nil
 	})
+}
+
+// position is where the page begins: where its token says, or at the beginning
+// of an answer, for which it settles the time and the number of records.
+func (x *exchange) position(q *odata.Query) (at store.Position, err error) {
+	if q.SkipToken != "" {
+		sealed, err := x.s.sealer.Open(odata.PageToken, x.tenant.ID, q, q.SkipToken)
+		if err != nil {
+			return at, err
+		}
+		q.Skip = 0 // it was done
+		return store.ParsePosition(sealed)
+	}
+	at = store.Position{Now: x.now().Ticks, Total: -1}
+	if at.AsOf, err = x.asOf(q); err != nil || !q.Count {
+		return at, err
+	}
+	if q.Apply != nil {
+		at.Total, err = x.s.cfg.Store.Groups(x.r.Context(), x.tenant, q, at)
+	} else {
+		at.Total, err = x.s.cfg.Store.Count(x.r.Context(), x.tenant, q, x.now(), at.AsOf)
+	}
+	return at, err
+}
+
+// now is the time of the request's query.
+func (x *exchange) now() edm.DateTimeOffset { return edm.Time(x.s.now().UTC()) }
+
+// asOf is the change that certstate.asOf asks to answer as of, nil without it.
+func (x *exchange) asOf(q *odata.Query) (*int64, error) {
+	if q.AsOf == nil {
+		return nil, nil
+	}
+	n, err := x.s.cfg.Store.AsOf(x.r.Context(), x.tenant, *q.AsOf)
+	return &n, err
 }
 
 // nextLink is the absolute URL of the page after, or "".
@@ -69,15 +106,20 @@ func (x *exchange) nextLink(q *odata.Query, page store.Page) string {
 	if options != "" {
 		options += "&"
 	}
-	return x.root() + "/" + odata.CanonicalPath + "?" + options + "$skiptoken=" + x.s.sealer.Seal(odata.PageToken, x.tenant.ID, q, binary.BigEndian.AppendUint64(nil, uint64(page.Last)))
+	return x.root() + "/" + odata.CanonicalPath + "?" + options + "$skiptoken=" + x.s.sealer.Seal(odata.PageToken, x.tenant.ID, q, page.Next.Bytes())
 }
 
 // count answers with the number of records, in digits and nothing else.
 func (x *exchange) count() error {
-	if _, err := odata.ParseQuery(x.r.URL.RawQuery, odata.CountOptions); err != nil {
+	q, err := odata.ParseQuery(x.r.URL.RawQuery, odata.CountOptions)
+	if err != nil {
 		return err
 	}
-	n, err := x.s.cfg.Store.Count(x.r.Context(), x.tenant)
+	asOf, err := x.asOf(&q)
+	if err != nil {
+		return err
+	}
+	n, err := x.s.cfg.Store.Count(x.r.Context(), x.tenant, &q, x.now(), asOf)
 	if err != nil {
 		return err
 	}
@@ -90,7 +132,7 @@ func (x *exchange) get() error {
 	if err != nil {
 		return err
 	}
-	s, err := x.s.cfg.Store.Get(x.r.Context(), x.tenant, x.key, q.Select)
+	s, err := x.read(&q)
 	if err != nil {
 		return err
 	}
@@ -100,6 +142,18 @@ func (x *exchange) get() error {
 		return nil
 	}
 	return x.entity(http.StatusOK, odata.ShapeOf(x.root(), &q, x.rep.Level), s)
+}
+
+// read is the record as it is, or was at the time the query asks for.
+func (x *exchange) read(q *odata.Query) (*certstate.State, error) {
+	asOf, err := x.asOf(q)
+	switch {
+	case err != nil:
+		return nil, err
+	case asOf != nil:
+		return x.s.cfg.Store.GetAsOf(x.r.Context(), x.tenant, x.key, q.Select, *asOf)
+	}
+	return x.s.cfg.Store.Get(x.r.Context(), x.tenant, x.key, q.Select)
 }
 
 func (x *exchange) create() error {
@@ -171,7 +225,7 @@ func (x *exchange) changed(status int, in change, s *certstate.State) error {
 }
 
 func (x *exchange) delete() error {
-	if _, err := odata.ParseQuery(x.r.URL.RawQuery, odata.CountOptions); err != nil {
+	if _, err := odata.ParseQuery(x.r.URL.RawQuery, odata.NoOptions); err != nil {
 		return err
 	}
 	by, err := x.cause()

@@ -229,6 +229,13 @@ func (a *Apply) columnName(i int) string {
 	return a.Aggregates[i-len(a.Groups)].Name
 }
 
+func (a *Apply) columnNames() (names []string) {
+	for i := range len(a.Groups) + len(a.Aggregates) {
+		names = append(names, a.columnName(i))
+	}
+	return names
+}
+
 // groupby reads (a,b) and perhaps ,aggregate(…).
 func (p *applier) groupby() error {
 	if p.space(); !p.take('(') {

@@ -128,6 +128,9 @@ func (p *parser) membership(at int, x Expr, list []Expr) (Expr, error) {
 			literal = cmp.L.(*Literal)
 		}
 		in.List = append(in.List, literal.Value)
+		if cmp.Keys == nil {
+			in.Rest = append(in.Rest, literal.Value)
+		}
 		for _, k := range cmp.Keys {
 			if !slices.Contains(in.Keys, k) {
 				in.Keys = append(in.Keys, k)

@@ -35,7 +35,11 @@ type Shape struct {
 
 // ShapeOf is the shape a query asks for.
 func ShapeOf(root string, q *Query, level Level) Shape {
-	return Shape{Root: root, Select: q.Select, Selected: q.Selected, Level: level}
+	sh := Shape{Root: root, Select: q.Select, Selected: q.Selected, Level: level}
+	if q.Apply != nil {
+		sh.Selected = q.Apply.columnNames()
+	}
+	return sh
 }
 
 // context appends "@odata.context":"…" for the collection or, with suffix
@@ -131,4 +135,19 @@ func (sh *Shape) AppendCollectionTail(b []byte, nextLink string) []byte {
 		b = edm.AppendJSONString(append(b, `,"@odata.nextLink":`...), nextLink)
 	}
 	return append(b, '}')
+}
+
+// AppendGroup appends a row of the result of $apply. It stands for no entity,
+// which the null id says (OData JSON Format 4.0 §4.5.8).
+func (sh *Shape) AppendGroup(b []byte, a *Apply, values []Value) []byte {
+	b = append(b, '{')
+	if sh.Level != None {
+		b = append(b, `"@odata.id":null,`...)
+	}
+	for i := range values {
+		b = append(edm.AppendJSONString(b, a.columnName(i)), ':')
+		b = append(values[i].appendJSON(b, sh.IEEE754), ',')
+	}
+	b[len(b)-1] = '}'
+	return b
 }

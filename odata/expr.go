@@ -1,6 +1,8 @@
 package odata
 
 import (
+	"slices"
+
 	"certstate"
 	"certstate/edm"
 )
@@ -62,7 +64,8 @@ type Compare struct {
 type In struct {
 	X    Expr
 	List []Value
-	Keys []string // of all literals of the list, as in Compare
+	Keys []string // of the values that have keys, as in Compare
+	Rest []Value  // the values that are compared as they are
 }
 
 // Logic is and, or or, of three-valued operands (OData URL Conventions §5.1.1.2).
@@ -134,33 +137,15 @@ func sharesKey(property Expr, v Value, keys []string) bool {
 	if v.Null {
 		return false
 	}
-	for _, k := range certstate.Properties[property.(*Property).Index].KeysOf(v.S) {
-		for _, key := range keys {
-			if k == key {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(certstate.Properties[property.(*Property).Index].KeysOf(v.S), func(k string) bool {
+		return slices.Contains(keys, k)
+	})
 }
 
 func (e *In) Eval(env *Env) Value {
 	x := e.X.Eval(env)
-	if sharesKeyOf(e, x) {
-		return boolValue(true)
-	}
-	for _, v := range e.List {
-		if e.Keys != nil && !v.Null {
-			continue // its keys were looked at
-		}
-		if x.Equal(v) {
-			return boolValue(true)
-		}
-	}
-	return boolValue(false)
+	return boolValue(e.Keys != nil && sharesKey(e.X, x, e.Keys) || slices.ContainsFunc(e.Rest, x.Equal))
 }
-
-func sharesKeyOf(e *In, x Value) bool { return e.Keys != nil && sharesKey(e.X, x, e.Keys) }
 
 func (e *Logic) Eval(env *Env) Value {
 	l := e.L.Eval(env)

@@ -1,6 +1,7 @@
 package odata
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -27,6 +28,10 @@ var (
 
 // maxDigits is how many significant digits of a decimal a double keeps apart.
 const maxDigits = 15
+
+// errForm is wrapped by the errors of text that has the form of no literal.
+// Other errors are about values out of range.
+var errForm = errors.New("is no literal: a number, a date and time such as 2026-01-31T08:00:00Z, or text in single quotes")
 
 // parseNumeric reads a literal that begins with a digit or a sign.
 func parseNumeric(text string) (Value, error) {
@@ -56,7 +61,7 @@ func parseNumeric(text string) (Value, error) {
 	case oldSuffixForm.MatchString(text):
 		return Value{}, fmt.Errorf("%s has a suffix of OData 2: write it without", text)
 	}
-	return Value{}, fmt.Errorf("%q is no literal: a number, a date and time such as 2026-01-31T08:00:00Z, or text in single quotes", clip(text))
+	return Value{}, fmt.Errorf("%q %w", clip(text), errForm)
 }
 
 func parseDate(text string) (Value, error) {

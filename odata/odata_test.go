@@ -42,6 +42,8 @@ func FuzzDecodeBody(f *testing.F) {
 
 func FuzzQuery(f *testing.F) {
 	f.Add("$select=id,userPrincipalName&%24TOP=5&count=true&$skiptoken=x")
+	f.Add("$filter=id eq @p&@p=%27x%27&$orderby=id desc&$search=a OR b&$skip=3")
+	f.Add("$apply=compute(year(certificateExpirationDateTime) as y)/groupby((y),aggregate($count as n))&$orderby=n desc")
 	f.Fuzz(func(t *testing.T, in string) {
 		q, err := odata.ParseQuery(in, odata.ListOptions)
 		if err != nil {

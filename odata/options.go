@@ -132,7 +132,9 @@ func splitQuery(raw string, allowed Options) (values, aliases map[string]string,
 		into, key := values, optionKey(name)
 		if strings.HasPrefix(name, "@") {
 			into, key = aliases, name
-		} else if !slices.ContainsFunc(allowed, func(o option) bool { return o.key() == key }) {
+		} else if i := slices.IndexFunc(allowed, func(o option) bool { return o.key() == key }); i >= 0 {
+			name = allowed[i].name
+		} else {
 			return nil, nil, unknownOption(name, allowed)
 		}
 		if _, twice := into[key]; twice {

@@ -1,6 +1,7 @@
 package odata
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -291,8 +292,11 @@ func (p *parser) numeric() (Expr, error) {
 		p.pos += 6
 	}
 	v, err := parseNumeric(p.text[at:p.pos])
-	if err != nil {
+	switch {
+	case errors.Is(err, errForm):
 		return nil, p.syntax(at, "%s", err)
+	case err != nil:
+		return nil, p.refuse(at, "%s", err)
 	}
 	if v.Type == DoubleType && v.F != 0 && (v.number() > 1e15 || v.number() < -1e15 || v.F > -1e-15 && v.F < 1e-15) {
 		return nil, p.refuse(at, "a number with a fraction must be between 1e-15 and 1e15, of either sign, or 0")

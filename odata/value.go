@@ -182,3 +182,21 @@ func (v Value) appendLiteral(b []byte) []byte {
 	}
 	return append(b, v.S...) // a GUID
 }
+
+// appendJSON appends the value as OData JSON writes it; 64-bit numbers as
+// strings if the client wants them so.
+func (v Value) appendJSON(b []byte, ieee754 bool) []byte {
+	switch {
+	case v.Null, v.Type == BoolType, v.Type == IntType && !ieee754:
+		return v.appendLiteral(b)
+	case v.Type == DoubleType:
+		return strconv.AppendFloat(b, v.F, 'g', -1, 64)
+	case v.Type == StringType:
+		return edm.AppendJSONString(b, v.S)
+	case v.Type == EnumType:
+		return edm.AppendJSONString(b, certstate.RevokeStatusType.Members[v.N])
+	case v.Type == DurationType:
+		return edm.AppendJSONString(b, formatDuration(v.N))
+	}
+	return edm.AppendJSONString(b, string(v.appendLiteral(nil)))
+}

@@ -13,6 +13,7 @@ import (
 
 	"certstate"
 	"certstate/edm"
+	"certstate/odata"
 	"certstate/store"
 )
 
@@ -158,14 +159,14 @@ func (m *crashModel) check(t *testing.T, dir string, cycle int) {
 		t.Fatalf("cycle %d: %v", cycle, err)
 	}
 	rows := map[string]int{}
-	if _, err := s.List(t.Context(), tn, certstate.All, 0, 1<<30, func(st *certstate.State) error {
+	if _, err := s.List(t.Context(), tn, &odata.Query{Select: certstate.All}, store.Position{}, 1<<30, func(st *certstate.State) error {
 		rows[st.ID.S] = int(st.KeyUsages.N)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
 	folded, changes := foldChanges(t, s, tn, cycle)
-	if live, err := s.Count(t.Context(), tn); err != nil || live != int64(len(rows)) {
+	if live, err := s.Live(t.Context(), tn); err != nil || live != int64(len(rows)) {
 		t.Fatalf("cycle %d: counter says %d, there are %d: %v", cycle, live, len(rows), err)
 	}
 	for id, pending := range m.pending { // whole or absent

@@ -24,6 +24,23 @@ var indexes = sync.OnceValue(func() map[string]string {
 	return m
 })
 
+// indexedColumns are the columns with which an index of state begins, after the
+// tenant; partlyIndexed those whose index leaves out empty texts.
+var (
+	indexedColumns = sync.OnceValue(func() map[string]bool { return leadingColumns(false) })
+	partlyIndexed  = sync.OnceValue(func() map[string]bool { return leadingColumns(true) })
+)
+
+func leadingColumns(partly bool) map[string]bool {
+	m := map[string]bool{}
+	for _, text := range indexes() {
+		if _, list, ok := strings.Cut(text, "ON state (tenant, "); ok && strings.Contains(text, " WHERE ") == partly {
+			m[list[:strings.IndexAny(list, ",)")]] = true
+		}
+	}
+	return m
+}
+
 // ensureIndexes makes the secondary indexes what indexes.sql says. If they are
 // so already, it writes nothing.
 func ensureIndexes(ctx context.Context, c *sql.Conn) error {

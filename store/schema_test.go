@@ -146,8 +146,7 @@ func TestPlans(t *testing.T) {
 	}
 	const stateByID = "SEARCH state USING INDEX sqlite_autoindex_state_1 (part=? AND id=?)"
 	for text, want := range map[string][]string{
-		selectState(certstate.Defaults, byID):     {stateByID},
-		selectState(certstate.Defaults, nextPage): {"SEARCH state USING INDEX state_tenant (tenant=? AND rowid>?)"},
+		selectState(certstate.Defaults, byID): {stateByID},
 		selectFrom(certstate.Defaults, pastSource("$4"), byID): {stateByID,
 			"SEARCH past USING INDEX past_id (part=? AND id=? AND n>?)"},
 		deltaPage(certstate.Defaults): {"SEARCH state USING INDEX state_tenant (tenant=? AND rowid>?)",

@@ -7,9 +7,17 @@ import (
 	"errors"
 
 	"github.com/mattn/go-sqlite3"
+
+	"certstate/odata"
 )
 
-var sqliteDriver driver.Driver = &sqlite3.SQLiteDriver{}
+var sqliteDriver driver.Driver = &sqlite3.SQLiteDriver{ConnectHook: func(conn *sqlite3.SQLiteConn) error {
+	var errs []error
+	for name, fn := range textFunctions {
+		errs = append(errs, conn.RegisterFunc(name, fn, true))
+	}
+	return errors.Join(append(errs, conn.RegisterFunc(matchesFunction, odata.MatchPattern, true))...)
+}}
 
 // sqliteOptions go into every data source name. _mutex=no: database/sql never
 // uses a connection from two goroutines at once.

@@ -5,11 +5,36 @@ package store
 import (
 	"database/sql/driver"
 	"errors"
+	"fmt"
 
 	"modernc.org/sqlite"
+
+	"certstate/odata"
 )
 
-var sqliteDriver driver.Driver = &sqlite.Driver{}
+var sqliteDriver driver.Driver = func() driver.Driver {
+	d := &sqlite.Driver{}
+	for name, fn := range textFunctions {
+		register(d, name, 1, func(args []string) driver.Value { return fn(args[0]) })
+	}
+	register(d, matchesFunction, 2, func(args []string) driver.Value { return odata.MatchPattern(args[0], args[1]) })
+	return d
+}()
+
+// register makes a function of texts known to the driver's connections.
+func register(d *sqlite.Driver, name string, args int32, fn func([]string) driver.Value) {
+	d.MustRegisterDeterministicScalarFunction(name, args, func(_ *sqlite.FunctionContext, given []driver.Value) (driver.Value, error) {
+		texts := make([]string, len(given))
+		for i, g := range given {
+			text, ok := g.(string)
+			if !ok {
+				return nil, fmt.Errorf("%s of %T", name, g)
+			}
+			texts[i] = text
+		}
+		return fn(texts), nil
+	})
+}
 
 // sqliteOptions go into every data source name.
 const sqliteOptions = "_txlock=immediate"

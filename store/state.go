@@ -68,10 +68,7 @@ func selectFrom(set certstate.Set, source, rest string) string {
 	return "SELECT k, ver, absent, " + strings.Join(columns(set), ", ") + " FROM " + source + " WHERE tenant = $1 AND " + rest
 }
 
-const (
-	byID     = "part = $2 AND id = $3"
-	nextPage = "k > $2 ORDER BY k LIMIT $3"
-)
+const byID = "part = $2 AND id = $3"
 
 // appendRow appends the values of every column from ver on.
 func appendRow(args []any, s *certstate.State) []any {
@@ -230,57 +227,6 @@ func (s *Store) Get(ctx context.Context, t Tenant, id string, set certstate.Set)
 	}
 	found := sc.state
 	return &found, err
-}
-
-// Page says how a call of List ended.
-type Page struct {
-	Last int64 // the key of the last record, where the next page begins
-	More bool  // there are records after it
-}
-
-// List calls fn for the tenant's records in the order of their creation,
-// starting after the one with key after (0: from the first), at most limit
-// times. The State passed to fn is reused; it holds the properties of set and
-// the id.
-func (s *Store) List(ctx context.Context, t Tenant, set certstate.Set, after int64, limit int, fn func(*certstate.State) error) (p Page, err error) {
-	st, err := s.queries.get(s.read, query{set | certstate.KeySet, nextPage})
-	if err != nil {
-		return p, err
-	}
-	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, after, limit+1)
-	if err != nil {
-		return p, err
-	}
-	defer rows.Close()
-	sc := scannerOf(set | certstate.KeySet)
-	defer sc.release()
-	for n := 0; rows.Next(); n++ {
-		if n == limit {
-			p.More = true
-			break
-		}
-		if n%128 == 127 && ctx.Err() != nil {
-			return p, ctx.Err()
-		}
-		if err := sc.scan(rows); err != nil {
-			return p, err
-		}
-		if err := fn(&sc.state); err != nil {
-			return p, err
-		}
-		p.Last = sc.k
-	}
-	return p, rows.Err()
-}
-
-// Count is the number of the tenant's records.
-func (s *Store) Count(ctx context.Context, t Tenant) (n int64, err error) {
-	st, err := s.queries.get(s.read, query{rest: "SELECT coalesce(sum(live), 0) FROM seq WHERE tenant = $1"})
-	if err != nil {
-		return 0, err
-	}
-	err = st.QueryRowContext(context.WithoutCancel(ctx), t.no).Scan(&n)
-	return n, err
 }
 
 // Create adds a record and returns it as stored. Without an id it gets a GUID;

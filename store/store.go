@@ -27,6 +27,7 @@ type Store struct {
 	now   func() time.Time
 	log   *slog.Logger
 
+	rare    int // rareUpTo, which tests set
 	tenants tenantCache
 	queries statements
 
@@ -57,7 +58,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if !ok || path == "" {
 		return nil, fmt.Errorf("database %q: write it as sqlite:PATH", url)
 	}
-	s := &Store{path: path, now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
+	s := &Store{path: path, rare: rareUpTo, now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
 	if s.now == nil {
 		s.now = time.Now
 	}

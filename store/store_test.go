@@ -14,6 +14,7 @@ import (
 
 	"certstate"
 	"certstate/edm"
+	"certstate/odata"
 	"certstate/store"
 )
 
@@ -146,7 +147,7 @@ func TestTenantsNeverMeet(t *testing.T) {
 		if _, err := s.Get(t.Context(), b, full().ID.S, certstate.All); certstate.ErrorCode(err) != certstate.NotFound {
 			t.Error(err)
 		}
-		if n, err := s.Count(t.Context(), b); n != 0 || err != nil {
+		if n, err := s.Live(t.Context(), b); n != 0 || err != nil {
 			t.Error(n, err)
 		}
 		if err := s.RemoveTenant(t.Context(), tenantID, false); certstate.ErrorCode(err) != certstate.Conflict {
@@ -191,7 +192,7 @@ func TestPagesUnderWriters(t *testing.T) {
 			page := store.Page{More: true}
 			for page.More {
 				var err error
-				page, err = s.List(t.Context(), tn, certstate.KeySet, page.Last, 37, func(st *certstate.State) error {
+				page, err = s.List(t.Context(), tn, &odata.Query{Select: certstate.KeySet}, page.Next, 37, func(st *certstate.State) error {
 					seen[st.ID.S]++
 					return nil
 				})

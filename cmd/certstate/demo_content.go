@@ -24,7 +24,7 @@ import (
 
 // fill gives a tenant count certificates, unless it has some already.
 func fill(ctx context.Context, db *store.Store, t store.Tenant, count int, now time.Time, progress io.Writer) error {
-	if n, err := db.Count(ctx, t); err != nil || n > 0 {
+	if n, err := db.Live(ctx, t); err != nil || n > 0 {
 		return err
 	}
 	authorities, err := deviceCAs(now)

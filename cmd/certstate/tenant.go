@@ -81,7 +81,7 @@ func (a *app) tenantList() *cobra.Command {
 				}
 				var rows [][]string
 				for _, t := range tenants {
-					n, err := s.Count(cmd.Context(), t)
+					n, err := s.Live(cmd.Context(), t)
 					if err != nil {
 						return err
 					}

@@ -1,0 +1,74 @@
+package ingest
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"certstate"
+	"certstate/odata"
+)
+
+// Row is a record of a source: a state, or why it is none.
+type Row struct {
+	Line  int // of the source, from 1
+	State *certstate.State
+	Err   error
+}
+
+// maxLine bounds a line of NDJSON, in bytes.
+const maxLine = 1 << 20
+
+// NDJSON reads a record a line, each a JSON object as the API takes it. Empty
+// lines are passed over. A line that is no record becomes a Row with its fault;
+// an error of the reader ends the sequence with one.
+func NDJSON(r io.Reader) iter.Seq[Row] {
+	return func(yield func(Row) bool) {
+		lines := bufio.NewReaderSize(r, maxLine)
+		for n := 1; ; n++ {
+			line, err := lines.ReadSlice('\n')
+			row := Row{Line: n}
+			switch {
+			case errors.Is(err, bufio.ErrBufferFull):
+				row.Err = fmt.Errorf("the line is longer than %d bytes", maxLine)
+				err = skipLine(lines)
+			case len(bytes.TrimSpace(line)) == 0:
+				if err == nil {
+					continue
+				}
+				if errors.Is(err, io.EOF) {
+					return
+				}
+			default:
+				row.State, row.Err = decodeRow(line)
+			}
+			if err != nil && !errors.Is(err, io.EOF) {
+				row.State, row.Err = nil, fmt.Errorf("read: %w", err)
+				yield(row)
+				return
+			}
+			if !yield(row) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func decodeRow(line []byte) (*certstate.State, error) {
+	body, err := odata.DecodeBody(line)
+	if err != nil {
+		return nil, err
+	}
+	return &body.State, nil
+}
+
+func skipLine(lines *bufio.Reader) error {
+	for {
+		if _, err := lines.ReadSlice('\n'); !errors.Is(err, bufio.ErrBufferFull) {
+			return err
+		}
+	}
+}

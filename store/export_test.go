@@ -1,0 +1,5 @@
+package store
+
+// SetRare sets up to how many records a condition is a query's way in, so that
+// tests with few records see every way.
+func (s *Store) SetRare(n int) { s.rare = n }

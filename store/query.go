@@ -1,0 +1,368 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"certstate"
+	"certstate/edm"
+	"certstate/odata"
+)
+
+// statementTime bounds how long a query may run.
+const statementTime = 5 * time.Second
+
+// Position is a place in a query's answer, and what the answer's first page
+// has settled for those that follow.
+type Position struct {
+	K     int64     `json:"k"`           // of the last record
+	Sort  []sortKey `json:"s,omitempty"` // its values of the sort keys
+	Now   int64     `json:"t"`           // what now() is, in ticks
+	AsOf  *int64    `json:"a,omitempty"` // the change to answer as of, nil for the newest
+	Skip  int       `json:"o,omitempty"` // groups before, with $apply
+	Total int64     `json:"c"`           // of all pages, -1 if not counted
+}
+
+// sortKey is the value of a sort key in SQL: text, or a number.
+type sortKey struct {
+	Null bool   `json:"z,omitempty"`
+	S    string `json:"s,omitempty"`
+	N    int64  `json:"n,omitempty"`
+}
+
+// Bytes is the position in the form that ParsePosition reads.
+func (p *Position) Bytes() []byte {
+	b, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // of strings and numbers
+	}
+	return b
+}
+
+// ParsePosition reads what Bytes wrote.
+func ParsePosition(b []byte) (p Position, err error) {
+	if err := json.Unmarshal(b, &p); err != nil {
+		return p, fmt.Errorf("position: %w", err)
+	}
+	return p, nil
+}
+
+// Page says how a call of List ended.
+type Page struct {
+	Next Position // where the next page begins
+	More bool     // there are records after it
+}
+
+// selection is a query on its way to SQL.
+type selection struct {
+	where
+	s      *Store
+	t      Tenant
+	q      *odata.Query
+	source string // what is read: state, or its past
+	tenant string // whose
+	cond   string // of the records, "" for all
+	asOf   *int64
+}
+
+// newSelection writes the query's condition. Arguments: $1 is the tenant, and
+// $2 the change to answer as of, if there is one.
+func (s *Store) newSelection(ctx context.Context, t Tenant, q *odata.Query, cond odata.Expr, now edm.DateTimeOffset, asOf *int64) (*selection, error) {
+	sel := &selection{s: s, t: t, q: q, source: "state", tenant: "tenant = $1", asOf: asOf}
+	sel.now, sel.term = now, sel.searchTerm
+	sel.bind(t.no)
+	if asOf != nil {
+		sel.source = pastSource(sel.bind(*asOf))
+	}
+	if cond == nil {
+		return sel, nil
+	}
+	return sel, sel.plan(ctx, cond)
+}
+
+// simple reports whether the query is served by one walk along an index, so
+// that it needs no watch on its time.
+func simple(q *odata.Query, asOf *int64) bool {
+	return q.Condition() == nil && len(q.Order) == 0 && q.Apply == nil && asOf == nil
+}
+
+// watched bounds the time of all that is not simple.
+func watched(ctx context.Context, q *odata.Query, asOf *int64) (context.Context, context.CancelFunc) {
+	if simple(q, asOf) {
+		// The drivers keep a goroutine for each statement that can be
+		// cancelled, which costs more than the statement.
+		return context.WithoutCancel(ctx), func() {}
+	}
+	return context.WithTimeoutCause(ctx, statementTime, errTooSlow)
+}
+
+var errTooSlow = certstate.Errorf(certstate.Invalid, "$filter",
+	"The query takes longer than %s on this register: narrow it, by a date, a status, an issuer or a user, or sort by one of them.", statementTime)
+
+// tooSlow turns the error of an interrupted statement into what the client is told.
+func tooSlow(ctx context.Context, err error) error {
+	if err != nil && context.Cause(ctx) == errTooSlow {
+		return errTooSlow
+	}
+	return err
+}
+
+// List calls fn for a page of the records that the query selects, in its
+// order, and at most limit times: from the beginning, or after a position that
+// an earlier page gave. The State passed to fn is reused; it holds the
+// properties of the query's $select, those it sorts by, and the id.
+func (s *Store) List(ctx context.Context, t Tenant, q *odata.Query, at Position, limit int, fn func(*certstate.State) error) (p Page, err error) {
+	ctx, cancel := watched(ctx, q, at.AsOf)
+	defer cancel()
+	sel, err := s.newSelection(ctx, t, q, q.Condition(), edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
+	if err != nil {
+		return p, tooSlow(ctx, err)
+	}
+	set := q.Select | certstate.KeySet
+	for _, o := range q.Order {
+		set |= 1 << o.Key
+	}
+	sc := scannerOf(set)
+	defer sc.release()
+	p.Next = at
+	for _, seg := range sel.segments(at) {
+		rows, err := sel.run(ctx, seg, set, limit+1, q.Skip)
+		if err != nil {
+			return p, tooSlow(ctx, err)
+		}
+		limit, err = sel.read(ctx, rows, sc, limit, &p, fn)
+		if err = errors.Join(err, rows.Close()); err != nil {
+			return p, tooSlow(ctx, err)
+		}
+		if p.More {
+			break
+		}
+	}
+	return p, nil
+}
+
+// read passes rows on until limit of them were, and returns what is left of it.
+func (sel *selection) read(ctx context.Context, rows *sql.Rows, sc *scanner, limit int, p *Page, fn func(*certstate.State) error) (int, error) {
+	for n := 0; rows.Next(); n++ {
+		if limit == 0 {
+			p.More = true
+			return 0, nil
+		}
+		if n%128 == 127 && ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		if err := sc.scan(rows); err != nil {
+			return 0, err
+		}
+		if err := fn(&sc.state); err != nil {
+			return 0, err
+		}
+		p.Next.K, p.Next.Sort = sc.k, p.Next.Sort[:0]
+		for _, o := range sel.q.Order {
+			p.Next.Sort = append(p.Next.Sort, keyOf(certstate.Properties[o.Key].Field(&sc.state)))
+		}
+		limit--
+	}
+	return limit, rows.Err()
+}
+
+// keyOf is a property's value as it is sorted: its first column.
+func keyOf(v edm.Value) (k sortKey) {
+	k.Null = v.IsNull()
+	switch x := v.AppendSQL(nil)[0].(type) {
+	case string:
+		k.S = x
+	case int64:
+		k.N = x
+	}
+	return k
+}
+
+// sortTerm is one expression of ORDER BY, with its value at the position.
+type sortTerm struct {
+	text  string
+	desc  bool
+	value any
+	// alone: what is alike in the terms before is alike in this one.
+	alone bool
+}
+
+// terms spells the order out. A null is stored as its type's zero: a rank tells
+// it from the zero itself, and stands after a text, which an index then serves,
+// and before a number, whose zero is not the least. Records alike in all keys
+// stand in the order of their creation, in the direction of the last key.
+func (sel *selection) terms(at Position) (list []sortTerm) {
+	desc := false
+	for i, o := range sel.q.Order {
+		p := &certstate.Properties[o.Key]
+		var v sortKey
+		if i < len(at.Sort) {
+			v = at.Sort[i]
+		}
+		desc = o.Desc
+		bit := int64(1) << o.Key
+		rank := sortTerm{text: rankOf(o.Key), desc: desc, value: bit}
+		if v.Null {
+			rank.value = int64(0)
+		}
+		column := sortTerm{text: p.Column, desc: desc, value: v.N}
+		text := odata.PropertyType(o.Key) == odata.StringType
+		if text {
+			column.value, rank.alone = v.S, v.S != ""
+		}
+		switch {
+		case !p.Is(certstate.Nullable):
+			list = append(list, column)
+		case text:
+			list = append(list, column, rank)
+		default:
+			list = append(list, rank, column)
+		}
+	}
+	return append(list, sortTerm{text: "k", desc: desc, value: at.K})
+}
+
+// rankOf is 0 for null, and more for a value: the expression that indexes.sql
+// has in the indexes of texts.
+func rankOf(property int) string {
+	bit := int64(1) << property
+	return fmt.Sprintf("(%d - (absent & %d))", bit, bit)
+}
+
+// segment is a part of what comes after a position: the records that are alike
+// in the first terms, after it in the next, in the order of the terms from there.
+type segment struct {
+	alike []sortTerm
+	after *sortTerm // nil: from the beginning
+	order []sortTerm
+}
+
+// segments cuts the answer after a position into parts, each of which is one
+// walk along an index: alike in all terms but the last, then in all but the
+// last two, and so on. One condition with ORs would say the same, and be
+// served by reading everything.
+func (sel *selection) segments(at Position) (list []segment) {
+	terms := sel.terms(at)
+	if at.K == 0 {
+		return []segment{{order: terms}}
+	}
+	for i := len(terms) - 1; i >= 0; i-- {
+		if !terms[i].alone {
+			list = append(list, segment{terms[:i], &terms[i], terms[i:]})
+		}
+	}
+	return list
+}
+
+// run starts a segment's statement.
+func (sel *selection) run(ctx context.Context, seg segment, set certstate.Set, limit, skip int) (*sql.Rows, error) {
+	mark := len(sel.args)
+	defer func() { sel.args = sel.args[:mark] }()
+	rest := sel.cond
+	for _, t := range seg.alike {
+		rest += " AND " + t.text + " = " + sel.bind(t.value)
+	}
+	if seg.after != nil {
+		op := " > "
+		if seg.after.desc {
+			op = " < "
+		}
+		rest += " AND " + seg.after.text + op + sel.bind(seg.after.value)
+	}
+	rest += orderBy(seg.order) + " LIMIT " + sel.bind(limit)
+	if seg.after == nil && skip > 0 {
+		rest += " OFFSET " + sel.bind(skip)
+	}
+	return sel.query(ctx, "SELECT k, ver, absent, "+strings.Join(columns(set), ", ")+" FROM "+sel.source+" WHERE "+sel.tenant+rest)
+}
+
+func orderBy(terms []sortTerm) string {
+	texts := make([]string, len(terms))
+	for i, t := range terms {
+		texts[i] = t.text
+		if t.desc {
+			texts[i] += " DESC"
+		}
+	}
+	return " ORDER BY " + strings.Join(texts, ", ")
+}
+
+func (sel *selection) query(ctx context.Context, text string) (*sql.Rows, error) {
+	text, args := usedArguments(text, sel.args)
+	st, err := sel.s.queries.get(sel.s.read, query{rest: text})
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(ctx, args...)
+}
+
+// usedArguments numbers the placeholders of a text anew: a comparison with null
+// asks only when its other side is null, and leaves the values in that unused.
+func usedArguments(text string, args []any) (string, []any) {
+	var b strings.Builder
+	var used []any
+	numbers := map[string]int{}
+	for {
+		before, rest, found := strings.Cut(text, "$")
+		b.WriteString(before)
+		if !found {
+			return b.String(), used
+		}
+		end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+		if end < 0 {
+			end = len(rest)
+		}
+		n := numbers[rest[:end]]
+		if n == 0 {
+			i, err := strconv.Atoi(rest[:end])
+			if err != nil {
+				panic("store: a $ without a number in " + text)
+			}
+			used = append(used, args[i-1])
+			n = len(used)
+			numbers[rest[:end]] = n
+		}
+		b.WriteString("$" + strconv.Itoa(n))
+		text = rest[end:]
+	}
+}
+
+// Count is the number of records that the query's condition selects, now or as
+// of a change.
+func (s *Store) Count(ctx context.Context, t Tenant, q *odata.Query, now edm.DateTimeOffset, asOf *int64) (n int64, err error) {
+	cond := q.Condition()
+	if cond == nil && asOf == nil {
+		return s.Live(ctx, t)
+	}
+	ctx, cancel := watched(ctx, q, asOf)
+	defer cancel()
+	sel, err := s.newSelection(ctx, t, q, cond, now, asOf)
+	if err != nil {
+		return 0, tooSlow(ctx, err)
+	}
+	rows, err := sel.query(ctx, "SELECT count(*) FROM "+sel.source+" WHERE "+sel.tenant+sel.cond)
+	if err != nil {
+		return 0, tooSlow(ctx, err)
+	}
+	defer rows.Close()
+	if rows.Next() {
+		err = rows.Scan(edm.Int64Column(&n))
+	}
+	return n, tooSlow(ctx, errors.Join(err, rows.Err()))
+}
+
+// Live is the number of the tenant's records, which its parts keep.
+func (s *Store) Live(ctx context.Context, t Tenant) (n int64, err error) {
+	st, err := s.queries.get(s.read, query{rest: "SELECT coalesce(sum(live), 0) FROM seq WHERE tenant = $1"})
+	if err != nil {
+		return 0, err
+	}
+	err = st.QueryRowContext(context.WithoutCancel(ctx), t.no).Scan(&n)
+	return n, err
+}
