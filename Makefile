@@ -73,4 +73,5 @@ soak: ## the slow tests
 	$(GO) test ./store -run MeanTheSame -queries=150000 -timeout 1h -v
 	CGO_ENABLED=0 $(GO) test ./store -run MeanTheSame -queries=100000 -timeout 1h -v
 	$(GO) test ./api -run TestPagesUnderFire -page-rows=50000 -timeout 1h -v
+	$(GO) test ./store -run TestDeltaUnderFire -fire-kills=2000 -timeout 3h
 	$(MAKE) fuzz FUZZTIME=10m

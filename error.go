@@ -17,6 +17,7 @@ const (
 	NotFound                    // no such record in this tenant
 	NotAllowed                  // the resource has no such operation
 	NotAcceptable               // no representation the client accepts
+	Gone                        // what a link points at is no longer kept
 	Conflict                    // the id is taken
 	Precondition                // If-Match names another version
 	TooLarge                    // the request is over a limit

@@ -27,6 +27,7 @@ var faces = map[certstate.Code]face{
 	certstate.NotFound:        {http.StatusNotFound, "ResourceNotFound", true},
 	certstate.NotAllowed:      {http.StatusMethodNotAllowed, "Request_BadRequest", false},
 	certstate.NotAcceptable:   {http.StatusNotAcceptable, "NotAcceptable", false},
+	certstate.Gone:            {http.StatusGone, "syncStateNotFound", false},
 	certstate.Conflict:        {http.StatusConflict, "Conflict", false},
 	certstate.Precondition:    {http.StatusPreconditionFailed, "ConditionNotMet", true},
 	certstate.TooLarge:        {http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", false},

@@ -33,6 +33,7 @@ var operations = map[string]operation{
 	"GET " + count:       {"count", "The number of records, in digits.", odata.CountOptions, nil, 200, "text/plain"},
 	"GET " + record:      {"get", "One record.", odata.ReadOptions, []string{"If-None-Match"}, 200, "record"},
 	"PATCH " + record:    {"update", "Change properties of a record.", odata.WriteOptions, []string{"If-Match", "Prefer", reasonHeader}, 200, "record"},
+	"GET " + delta:       {"delta", "What the records became since the round before, or all there are.", odata.DeltaOptions, []string{"Prefer"}, 200, "object"},
 	"GET " + history:     {"history", "Every change of a record.", odata.HistoryOptions, nil, 200, "object"},
 	"DELETE " + record:   {"delete", "Delete a record.", odata.NoOptions, []string{"If-Match", reasonHeader}, 204, ""},
 }

@@ -33,6 +33,7 @@ const (
 	collection = odata.CanonicalPath
 	record     = odata.CanonicalPath + "/{id}"
 	count      = odata.CanonicalPath + "/$count"
+	delta      = odata.CanonicalPath + "/delta"
 	history    = odata.CanonicalPath + "/{id}/certstate.history()"
 )
 
@@ -44,6 +45,7 @@ var routes = []route{
 	{collection, http.MethodGet, canRead, false, (*exchange).list},
 	{collection, http.MethodPost, canWrite, false, (*exchange).create},
 	{count, http.MethodGet, canRead, true, (*exchange).count},
+	{delta, http.MethodGet, canRead, false, (*exchange).delta},
 	{record, http.MethodGet, canRead, false, (*exchange).get},
 	{record, http.MethodPatch, canWrite, false, (*exchange).update},
 	{record, http.MethodDelete, canWrite, false, (*exchange).delete},
@@ -127,6 +129,8 @@ func resource(p odata.Path) (pattern, key string, err error) {
 		return "", "", noSegment(rest[1])
 	case !keys[0] && strings.EqualFold(rest[0], "$count"):
 		return count, "", nil
+	case !keys[0] && isFunction(rest[0], "delta", "microsoft.graph.delta"):
+		return delta, "", nil
 	}
 	return record, rest[0], nil
 }

@@ -21,12 +21,7 @@ func (x *exchange) list() error {
 	if err != nil {
 		return err
 	}
-	// The preferred size goes into the nextLink as $top: headers are not
-	// repeated by those who follow it.
-	if x.prefs.MaxPageSize > 0 {
-		q.Top = q.PageSize(x.prefs.MaxPageSize)
-		x.w.Header().Set("Preference-Applied", "odata.maxpagesize="+strconv.Itoa(q.Top))
-	}
+	x.preferPageSize(&q)
 	at, err := x.position(&q)
 	if err != nil {
 		return err
@@ -102,11 +97,7 @@ func (x *exchange) nextLink(q *odata.Query, page store.Page) string {
 	if !page.More {
 		return ""
 	}
-	options := q.String()
-	if options != "" {
-		options += "&"
-	}
-	return x.root() + "/" + odata.CanonicalPath + "?" + options + "$skiptoken=" + x.s.sealer.Seal(odata.PageToken, x.tenant.ID, q, page.Next.Bytes())
+	return x.link(odata.CanonicalPath, q, odata.PageToken, page.Next.Bytes())
 }
 
 // count answers with the number of records, in digits and nothing else.

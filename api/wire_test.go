@@ -35,7 +35,8 @@ import (
 //	                           says that the member is absent. Else exact text.
 //
 // Texts are templates: {{.set}} is the collection's path, {{.id}}, {{.etag}},
-// {{.next}} and {{.location}} come from the last answer that had them.
+// {{.next}}, {{.deltaLink}} and {{.location}} come from the last answer that had
+// them; query cuts a link down to its query.
 func TestWire(t *testing.T) {
 	files, err := filepath.Glob("testdata/wire/*.wire")
 	if err != nil || len(files) == 0 {
@@ -90,11 +91,12 @@ type wire struct {
 
 func (w *wire) expand(t *testing.T, text string) string {
 	funcs := template.FuncMap{
-		"repeat": strings.Repeat,
-		"gzip":   func(s string) string { return string(zip([]byte(s))) },
-		"query":  func(link string) string { return link[strings.IndexByte(link, '?'):] },
-		"zeros":  func(n int) string { return string(make([]byte, n)) },
-		"bytes":  func(s string) (string, error) { b, err := hex.DecodeString(s); return string(b), err },
+		"repeat":  strings.Repeat,
+		"replace": strings.ReplaceAll,
+		"gzip":    func(s string) string { return string(zip([]byte(s))) },
+		"query":   func(link string) string { return link[strings.IndexByte(link, '?'):] },
+		"zeros":   func(n int) string { return string(make([]byte, n)) },
+		"bytes":   func(s string) (string, error) { b, err := hex.DecodeString(s); return string(b), err },
 	}
 	tpl, err := template.New("").Option("missingkey=error").Funcs(funcs).Parse(text)
 	if err != nil {
@@ -185,7 +187,7 @@ func (w *wire) send(t *testing.T, text string) (*http.Response, []byte) {
 func (w *wire) remember(res *http.Response, body []byte) {
 	var m map[string]any
 	_ = json.Unmarshal(body, &m)
-	for name, member := range map[string]string{"id": "id", "next": "@odata.nextLink"} {
+	for name, member := range map[string]string{"id": "id", "next": "@odata.nextLink", "deltaLink": "@odata.deltaLink"} {
 		if v, ok := m[member].(string); ok {
 			w.vars[name] = v
 		}

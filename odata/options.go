@@ -68,6 +68,7 @@ var (
 	optFormat    = option{"$format", parse(func(q *Query, v string) error { q.Format = v; return nil })}
 	optSelect    = option{"$select", parse((*Query).parseSelect)}
 	optFilter    = option{"$filter", (*Query).parseFilter}
+	optSteady    = option{"$filter", (*Query).parseSteadyFilter}
 	optSearch    = option{"$search", parse((*Query).parseSearch)}
 	optApply     = option{"$apply", (*Query).parseApply}
 	optOrder     = option{"$orderby", parse((*Query).parseOrder)}
@@ -93,7 +94,7 @@ var (
 	FormatOption = Options{optFormat} // all that a resource takes which is not a record
 	NoOptions    = Options{}
 
-	DeltaOptions   = Options{optSelect, optFilter, optTop, optSkipToken, optDelta, optFormat}
+	DeltaOptions   = Options{optSelect, optSteady, optTop, optSkipToken, optDelta, optFormat}
 	HistoryOptions = Options{optTop, optSkipToken, optFormat}
 )
 

@@ -170,19 +170,14 @@ func (s *Store) AsOf(ctx context.Context, t Tenant, at edm.DateTimeOffset) (n in
 // lastChange finds the number of the last change at or before a time in ticks,
 // given that it is low or greater and less than high: times never fall.
 func (s *Store) lastChange(ctx context.Context, t Tenant, low, high, ticks int64) (int64, error) {
-	st, err := s.queries.get(s.read, query{rest: "SELECT at FROM change WHERE part = $1 AND tenant = $2 AND n = $3"})
-	if err != nil {
-		return 0, err
-	}
 	for high-low > 1 {
 		middle := low + (high-low)/2
-		var at int64
-		err := st.QueryRowContext(ctx, t.part(), t.no, middle).Scan(&at)
+		at, err := s.changeTime(ctx, t, middle)
 		switch {
 		case errors.Is(err, sql.ErrNoRows): // pruned this moment, so it is before
 			low = middle
 		case err != nil:
-			return 0, fmt.Errorf("time of change %d: %w", middle, err)
+			return 0, err
 		case at <= ticks:
 			low = middle
 		default:
@@ -190,4 +185,16 @@ func (s *Store) lastChange(ctx context.Context, t Tenant, low, high, ticks int64
 		}
 	}
 	return low, nil
+}
+
+// changeTime is the time of a change in ticks.
+func (s *Store) changeTime(ctx context.Context, t Tenant, n int64) (at int64, err error) {
+	st, err := s.queries.get(s.read, query{rest: "SELECT at FROM change WHERE part = $1 AND tenant = $2 AND n = $3"})
+	if err != nil {
+		return 0, err
+	}
+	if err = st.QueryRowContext(context.WithoutCancel(ctx), t.part(), t.no, n).Scan(&at); err != nil {
+		return 0, fmt.Errorf("time of change %d: %w", n, err)
+	}
+	return at, nil
 }

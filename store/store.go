@@ -44,8 +44,11 @@ type Options struct {
 	// Serve takes the lock of the one server a database file has. Without it,
 	// writes work beside a running server.
 	Serve bool
-	Now   func() time.Time // nil: time.Now
-	Log   *slog.Logger     // nil: slog.Default
+	// History is how long changes and past versions are kept, 0 for ever. The
+	// server sees to it.
+	History time.Duration
+	Now     func() time.Time // nil: time.Now
+	Log     *slog.Logger     // nil: slog.Default
 }
 
 // Open opens the database that a URL such as sqlite:PATH names, creating it if
@@ -75,6 +78,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	s.read = openSQLite(path, readPragmas, readConns())
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.release())
+	}
+	if o.Serve && o.History > 0 {
+		s.wg.Go(func() { s.pruner(o.History) })
 	}
 	return s, nil
 }

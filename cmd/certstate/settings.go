@@ -26,6 +26,7 @@ type settings struct {
 	ClientID    string   // shown in WWW-Authenticate; default: the first audience
 	TLSCert     string   // PEM file, chain included; reloaded when it changes
 	TLSKey      string   // PEM file
+	HistoryDays int      // how long changes and past versions are kept, 0 for ever
 	BehindProxy bool     // plain HTTP on an address that is not loopback
 	LogFormat   string   // json or text
 	LogLevel    string   // debug, info, warn, error
@@ -43,6 +44,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.TLSCert, "tls-cert", "", "PEM `file` of the server's certificate and its chain, reloaded when it changes")
 	f.StringVar(&s.TLSKey, "tls-key", "", "PEM `file` of the certificate's key")
 	f.BoolVar(&s.BehindProxy, "behind-proxy", false, "serve plain HTTP on an address that is not loopback: a proxy in front does TLS")
+	f.IntVar(&s.HistoryDays, "history-days", 400, "how many `days` changes and past versions of records are kept, 0 for ever")
 	logFlags(f, &s.LogFormat, "json", &s.LogLevel)
 }
 
@@ -94,6 +96,9 @@ func (s *settings) check() error {
 			fail("--audience: %w", err)
 		}
 	}
+	if s.HistoryDays < 0 || s.HistoryDays > maxHistoryDays {
+		fail("--history-days %d: give a number of days up to %d, or 0 to keep all", s.HistoryDays, maxHistoryDays)
+	}
 	s.checkListen(fail)
 	s.checkBaseURL(fail)
 	if _, err := newLogger(s.LogFormat, s.LogLevel, nil); err != nil {
@@ -104,6 +109,9 @@ func (s *settings) check() error {
 	}
 	return nil
 }
+
+// maxHistoryDays is a century.
+const maxHistoryDays = 36525
 
 func (s *settings) checkListen(fail func(string, ...any)) {
 	host, _, err := net.SplitHostPort(s.Listen)

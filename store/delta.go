@@ -1,0 +1,292 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"strings"
+
+	"certstate"
+	"certstate/edm"
+	"certstate/odata"
+)
+
+// Mark is a place in a tenant's log. The time makes it known again: in a
+// database restored from a backup another change may have its number.
+type Mark struct {
+	N  int64 // of a change, 0 for the log's beginning
+	At int64 // its time, in ticks
+}
+
+// Round is one pass of a client that follows the register, and where in it a
+// page begins. It tells what the register became up to a change that is fixed
+// when the round begins: so it ends, however much is written beside it, a
+// client that has told it all holds the register exactly as it was then, and
+// the same link always gives the same answer.
+type Round struct {
+	From int64 // what this change and those before it did is not told; -1: nothing has been told
+	Head Mark  // the change it tells up to
+	Last int64 // of the page before: the last record's key (From is -1), or the last change's number
+}
+
+// Bytes is the mark in the form that ParseMark reads.
+func (m Mark) Bytes() []byte { return encode(m) }
+
+// ParseMark reads what Bytes wrote.
+func ParseMark(b []byte) (m Mark, err error) {
+	_, err = binary.Decode(b, binary.BigEndian, &m)
+	return m, err
+}
+
+// Bytes is the round in the form that ParseRound reads.
+func (r Round) Bytes() []byte { return encode(r) }
+
+// ParseRound reads what Bytes wrote.
+func ParseRound(b []byte) (r Round, err error) {
+	_, err = binary.Decode(b, binary.BigEndian, &r)
+	return r, err
+}
+
+func encode(fixedSize any) []byte {
+	b, err := binary.Append(nil, binary.BigEndian, fixedSize)
+	if err != nil {
+		panic(err) // of integers alone
+	}
+	return b
+}
+
+// FirstRound is a round that tells every record there is.
+func (s *Store) FirstRound(ctx context.Context, t Tenant) (Round, error) {
+	l, err := s.logState(ctx, t)
+	return Round{From: -1, Head: Mark{l.n, l.at}}, err
+}
+
+// EmptyRound is a round that tells nothing: for a client that wants to hear
+// only of what is yet to come.
+func (s *Store) EmptyRound(ctx context.Context, t Tenant) (Round, error) {
+	r, err := s.FirstRound(ctx, t)
+	r.From, r.Last = r.Head.N, r.Head.N
+	return r, err
+}
+
+// NextRound is the round after the one that ended at a mark. It fails with Gone
+// if what came after is no longer kept.
+func (s *Store) NextRound(ctx context.Context, t Tenant, since Mark) (Round, error) {
+	l, err := s.logState(ctx, t)
+	if err != nil {
+		return Round{}, err
+	}
+	return Round{From: since.N, Head: Mark{l.n, l.at}, Last: since.N}, s.kept(ctx, t, l, since, since.N)
+}
+
+// kept fails with Gone unless the log has the mark, and all that came after
+// change n.
+func (s *Store) kept(ctx context.Context, t Tenant, l logState, m Mark, n int64) error {
+	at := l.at
+	switch {
+	case n < l.floor:
+		return certstate.Errorf(certstate.Gone, "", "The changes since this link was made are no longer kept. Start again without a token.")
+	case m.N == l.floor:
+		at = l.floorAt
+	case m.N < l.n:
+		var err error
+		if at, err = s.changeTime(ctx, t, m.N); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+	}
+	if m.N > l.n || at != m.At {
+		return certstate.Errorf(certstate.Gone, "", "The register was restored from a backup that is older than this link. Start again without a token.")
+	}
+	return nil
+}
+
+// Told is what a round says of one record: what it is, or that it is gone.
+type Told struct {
+	ID     string
+	State  *certstate.State // nil: gone; reused
+	Reason string           // why it is gone: deleted, or changed so that the filter does not hold
+}
+
+// maxScan bounds how many records or changes a page looks through.
+const maxScan = 10_000
+
+// Delta calls fn for what a page of the round tells, at most limit records, and
+// says where the next page begins; a page may tell nothing and not be the last.
+// A record is told once a round. fn gets the properties that the query selects.
+func (s *Store) Delta(ctx context.Context, t Tenant, q *odata.Query, r Round, limit int, fn func(*Told) error) (next Round, more bool, err error) {
+	if r.From < 0 {
+		next, more, err = s.everything(ctx, t, q, r, limit, fn)
+	} else {
+		next, more, err = s.changed(ctx, t, q, r, limit, fn)
+	}
+	if err != nil {
+		return next, more, err
+	}
+	// Asked last: what was pruned while the page was read is missing in it.
+	l, err := s.logState(ctx, t)
+	if err != nil {
+		return next, more, err
+	}
+	oldest := r.From
+	if r.From < 0 {
+		oldest = r.Head.N
+	}
+	return next, more, s.kept(ctx, t, l, r.Head, oldest)
+}
+
+// everything is a page of the records there were at the round's head.
+func (s *Store) everything(ctx context.Context, t Tenant, q *odata.Query, r Round, limit int, fn func(*Told) error) (Round, bool, error) {
+	st, err := s.queries.get(s.read, query{rest: deltaPage(deltaSet(q))})
+	if err != nil {
+		return r, false, err
+	}
+	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, r.Last, maxScan+1, r.Head.N)
+	if err != nil {
+		return r, false, err
+	}
+	defer rows.Close()
+	sc := newScanner(deltaSet(q))
+	for scanned, told := 0, 0; rows.Next(); scanned++ {
+		if scanned == maxScan || told == limit {
+			return r, true, nil
+		}
+		if err := sc.scan(rows); err != nil {
+			return r, false, err
+		}
+		r.Last = sc.k
+		if !q.Matches(&sc.state, edm.DateTimeOffset{}) {
+			continue
+		}
+		told++
+		if err := fn(&Told{ID: sc.state.ID.S, State: &sc.state}); err != nil {
+			return r, false, err
+		}
+	}
+	return r, false, rows.Err()
+}
+
+// deltaSet are the properties to read: those to write, and all if there is a
+// filter, which may ask for any.
+func deltaSet(q *odata.Query) certstate.Set {
+	if q.Filter != nil {
+		return certstate.All
+	}
+	return q.Select | certstate.KeySet
+}
+
+func deltaPage(set certstate.Set) string {
+	return selectFrom(set, pastSource("$4"), "k > $2 ORDER BY k LIMIT $3")
+}
+
+// changed is a page of the records that changed after r.Last.
+func (s *Store) changed(ctx context.Context, t Tenant, q *odata.Query, r Round, limit int, fn func(*Told) error) (Round, bool, error) {
+	touched, err := s.touched(ctx, t, r)
+	if err != nil {
+		return r, false, err
+	}
+	told := 0
+	for _, c := range touched {
+		if !c.again {
+			if told == limit {
+				return r, true, nil
+			}
+			what, err := s.tell(ctx, t, q, r, c.id)
+			if err != nil {
+				return r, false, err
+			}
+			if what != nil {
+				told++
+				if err := fn(what); err != nil {
+					return r, false, err
+				}
+			}
+		}
+		r.Last = c.n
+	}
+	return r, r.Last < r.Head.N, nil
+}
+
+// touch is a change as delta sees it.
+type touch struct {
+	n     int64
+	id    string
+	again bool // the record changes again within the round
+}
+
+// touches reads the changes from $3 on up to $4. Like history, it finds a
+// record's later changes by the versions they made or ended.
+const touches = "SELECT n, id, " +
+	"EXISTS (SELECT 1 FROM past p WHERE p.tenant = $1 AND p.part = $2 AND p.id = c.id AND p.n > c.n AND (p.n <= $4 OR p.ver > c.n AND p.ver <= $4)) OR " +
+	"EXISTS (SELECT 1 FROM state s WHERE s.tenant = $1 AND s.part = $2 AND s.id = c.id AND s.ver > c.n AND s.ver <= $4) " +
+	"FROM change c WHERE tenant = $1 AND part = $2 AND n > $3 AND n <= $4 ORDER BY n LIMIT $5"
+
+func (s *Store) touched(ctx context.Context, t Tenant, r Round) (list []touch, err error) {
+	st, err := s.queries.get(s.read, query{rest: touches})
+	if err != nil {
+		return nil, err
+	}
+	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, t.part(), r.Last, r.Head.N, maxScan)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c touch
+		if err := rows.Scan(&c.n, &c.id, &c.again); err != nil {
+			return nil, err
+		}
+		list = append(list, c)
+	}
+	return list, rows.Err()
+}
+
+// tell is what the round says of a record that changed in it, nil for nothing.
+func (s *Store) tell(ctx context.Context, t Tenant, q *odata.Query, r Round, id string) (*Told, error) {
+	st, err := s.GetAsOf(ctx, t, id, deltaSet(q), r.Head.N)
+	gone := certstate.ErrorCode(err) == certstate.NotFound
+	switch {
+	case err != nil && !gone:
+		return nil, err
+	case gone && q.Filter == nil:
+		return &Told{ID: id, Reason: "deleted"}, nil
+	case !gone && q.Matches(st, edm.DateTimeOffset{}):
+		return &Told{ID: id, State: st}, nil
+	}
+	if matched, err := s.matched(ctx, t, q, r, id); err != nil || !matched {
+		return nil, err
+	}
+	if gone {
+		return &Told{ID: id, Reason: "deleted"}, nil
+	}
+	return &Told{ID: id, Reason: "changed"}, nil
+}
+
+// versionsSince reads the versions of a record that ended within a round. The
+// plus keeps SQLite from the index of all the tenant's versions.
+var versionsSince = "SELECT k, ver, absent, " + strings.Join(columns(certstate.All), ", ") +
+	" FROM past WHERE +tenant = $1 AND " + byID + " AND n > $4 AND n <= $5"
+
+// matched reports whether a version of the record that ended within the round
+// matches: the client may hold it.
+func (s *Store) matched(ctx context.Context, t Tenant, q *odata.Query, r Round, id string) (bool, error) {
+	st, err := s.queries.get(s.read, query{rest: versionsSince})
+	if err != nil {
+		return false, err
+	}
+	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, t.part(), id, r.From, r.Head.N)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	sc := newScanner(certstate.All)
+	for rows.Next() {
+		if err := sc.scan(rows); err != nil {
+			return false, err
+		}
+		if q.Matches(&sc.state, edm.DateTimeOffset{}) {
+			return true, nil
+		}
+	}
+	return false, rows.Err()
+}
