@@ -73,14 +73,21 @@ func (p *parser) whole() (Expr, error) {
 
 // syntax is the error of text that the grammar does not allow.
 func (p *parser) syntax(at int, format string, args ...any) error {
-	return certstate.Errorf(certstate.Invalid, p.option, "The query specified in the URI is not valid. Syntax error at position %d in '%s' of %s: %s.",
-		at, clip(p.text), p.option, fmt.Sprintf(format, args...))
+	return p.fault("Syntax error at", at, format, args)
 }
 
 // refuse is the error of text that is grammatical and cannot be answered.
 func (p *parser) refuse(at int, format string, args ...any) error {
-	return certstate.Errorf(certstate.Invalid, p.option, "The query specified in the URI is not valid. At position %d in '%s' of %s: %s.",
-		at, clip(p.text), p.option, fmt.Sprintf(format, args...))
+	return p.fault("At", at, format, args)
+}
+
+func (p *parser) fault(what string, at int, format string, args []any) error {
+	why := fmt.Sprintf(format, args...)
+	if !strings.HasSuffix(why, "?") {
+		why += "."
+	}
+	return certstate.Errorf(certstate.Invalid, p.option, "The query specified in the URI is not valid. %s position %d in '%s' of %s: %s",
+		what, at, clip(p.text), p.option, why)
 }
 
 // count counts a node against the bound.
