@@ -36,6 +36,10 @@ var faces = map[certstate.Code]face{
 	certstate.Full:            {http.StatusInsufficientStorage, "InsufficientStorage", false},
 }
 
+// statusClientGone stands in the log for a request whose client went away, as
+// nginx has it.
+const statusClientGone = 499
+
 // challenge is Graph's WWW-Authenticate, with the authority of this server's
 // first issuer in the place of Entra's.
 func (x *exchange) challenge() string {
@@ -62,6 +66,10 @@ func (x *exchange) powerQueryChallenge() string {
 // fail answers with err in Graph's error shape. What the client may not read
 // of it goes to the log.
 func (x *exchange) fail(err error) {
+	if x.r.Context().Err() != nil { // nobody is there to hear it
+		x.status, x.code, x.err = statusClientGone, "ClientClosedRequest", err
+		return
+	}
 	f := faces[certstate.ErrorCode(err)]
 	message, target := "The server could not answer. Its log has the reason under this request-id.", ""
 	if e, ok := errors.AsType[*certstate.Error](err); ok {

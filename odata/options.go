@@ -18,6 +18,10 @@ const (
 	MaxPageSize     = 1000
 )
 
+// MaxQuery bounds the query of a URL, in bytes. The link to the next page holds
+// it again, with the token, and must fit a request's headers.
+const MaxQuery = 16 << 10
+
 // MaxSkip bounds $skip: what is skipped is walked over.
 const MaxSkip = 100_000
 
@@ -147,6 +151,9 @@ func ParseQuery(raw string, allowed Options) (Query, error) {
 // splitQuery takes the raw query apart: the values of options, by key, and
 // those of parameter aliases.
 func splitQuery(raw string, allowed Options) (values, aliases map[string]string, err error) {
+	if len(raw) > MaxQuery {
+		return nil, nil, certstate.Errorf(certstate.Invalid, "", "The query is longer than %d bytes: ask in several requests.", MaxQuery)
+	}
 	values, aliases = map[string]string{}, map[string]string{}
 	for pair := range strings.SplitSeq(raw, "&") {
 		if pair == "" {
@@ -376,7 +383,7 @@ func (q *Query) orderText() string {
 // no client's re-encoding has been seen to change.
 func escapeValue(v string) string { return readable.Replace(url.QueryEscape(v)) }
 
-var readable = strings.NewReplacer("+", "%20", "%2C", ",", "%28", "(", "%29", ")", "%3A", ":", "%2F", "/", "%24", "$", "%40", "@")
+var readable = strings.NewReplacer("+", "%20", "%2C", ",", "%28", "(", "%29", ")", "%3A", ":", "%2F", "/", "%24", "$", "%40", "@", "%27", "'")
 
 func clip(s string) string {
 	if len(s) > 128 {

@@ -24,7 +24,7 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 	if at.Skip+q.Skip > maxGroups {
 		return p, certstate.Errorf(certstate.Invalid, "$apply", "There are more than %d groups: filter before grouping.", maxGroups)
 	}
-	ctx, cancel := watched(ctx, q, at.AsOf)
+	ctx, cancel := s.watched(ctx, q, at.AsOf)
 	defer cancel()
 	sel, err := s.newSelection(ctx, t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 
 // Groups counts the groups of the query's $apply.
 func (s *Store) Groups(ctx context.Context, t Tenant, q *odata.Query, at Position) (n int64, err error) {
-	ctx, cancel := watched(ctx, q, at.AsOf)
+	ctx, cancel := s.watched(ctx, q, at.AsOf)
 	defer cancel()
 	sel, err := s.newSelection(ctx, t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
 	if err != nil {

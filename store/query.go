@@ -93,13 +93,13 @@ func simple(q *odata.Query, asOf *int64) bool {
 }
 
 // watched bounds the time of all that is not simple.
-func watched(ctx context.Context, q *odata.Query, asOf *int64) (context.Context, context.CancelFunc) {
+func (s *Store) watched(ctx context.Context, q *odata.Query, asOf *int64) (context.Context, context.CancelFunc) {
 	if simple(q, asOf) {
 		// The drivers keep a goroutine for each statement that can be
 		// cancelled, which costs more than the statement.
 		return context.WithoutCancel(ctx), func() {}
 	}
-	return context.WithTimeoutCause(ctx, statementTime, errTooSlow)
+	return context.WithTimeoutCause(ctx, s.limit, errTooSlow)
 }
 
 var errTooSlow = certstate.Errorf(certstate.Invalid, "$filter",
@@ -118,7 +118,7 @@ func tooSlow(ctx context.Context, err error) error {
 // an earlier page gave. The State passed to fn is reused; it holds the
 // properties of the query's $select, those it sorts by, and the id.
 func (s *Store) List(ctx context.Context, t Tenant, q *odata.Query, at Position, limit int, fn func(*certstate.State) error) (p Page, err error) {
-	ctx, cancel := watched(ctx, q, at.AsOf)
+	ctx, cancel := s.watched(ctx, q, at.AsOf)
 	defer cancel()
 	sel, err := s.newSelection(ctx, t, q, q.Condition(), edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
 	if err != nil {
@@ -345,7 +345,7 @@ func (s *Store) Count(ctx context.Context, t Tenant, q *odata.Query, now edm.Dat
 	if cond == nil && asOf == nil {
 		return s.Live(ctx, t)
 	}
-	ctx, cancel := watched(ctx, q, asOf)
+	ctx, cancel := s.watched(ctx, q, asOf)
 	defer cancel()
 	sel, err := s.newSelection(ctx, t, q, cond, now, asOf)
 	if err != nil {

@@ -27,7 +27,8 @@ type Store struct {
 	now   func() time.Time
 	log   *slog.Logger
 
-	rare    int // rareUpTo, which tests set
+	rare    int           // rareUpTo, and
+	limit   time.Duration // statementTime, which tests set
 	tenants tenantCache
 	queries statements
 
@@ -58,7 +59,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if !ok || path == "" {
 		return nil, fmt.Errorf("database %q: write it as sqlite:PATH", url)
 	}
-	s := &Store{path: path, rare: rareUpTo, now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
+	s := &Store{path: path, rare: rareUpTo, limit: statementTime, now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
 	if s.now == nil {
 		s.now = time.Now
 	}
