@@ -34,6 +34,7 @@ var faces = map[certstate.Code]face{
 	certstate.Unsupported:     {http.StatusUnsupportedMediaType, "UnsupportedMediaType", false},
 	certstate.Unavailable:     {http.StatusServiceUnavailable, "ServiceUnavailable", false},
 	certstate.Full:            {http.StatusInsufficientStorage, "InsufficientStorage", false},
+	certstate.Dependency:      {http.StatusFailedDependency, "FailedDependency", false},
 }
 
 // challenge is Graph's WWW-Authenticate, with the authority of this server's

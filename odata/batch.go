@@ -193,8 +193,8 @@ func (d *batchDecoder) dependsOn(*BatchItem) error {
 	})
 }
 
-// batchMethods may be written in any case (OData JSON Format 4.01 §19.1).
-var batchMethods = []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"}
+// BatchMethods are what a request of a batch may do. They may be written in any case (OData JSON Format 4.01 §19.1).
+var BatchMethods = []string{"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"}
 
 // check judges an item that has been read whole.
 func (d *batchDecoder) check(i int) error {
@@ -208,8 +208,8 @@ func (d *batchDecoder) check(i int) error {
 		return certstate.Errorf(certstate.Invalid, "id", "Request Id %s has to be unique in a batch; ids that differ only in case are the same.", clip(it.ID))
 	}
 	it.Method = strings.ToUpper(it.Method)
-	if !slices.Contains(batchMethods, it.Method) {
-		return certstate.Errorf(certstate.Invalid, "method", "The method '%s' is not one of %s.", clip(it.Method), strings.Join(batchMethods, ", "))
+	if !slices.Contains(BatchMethods, it.Method) {
+		return certstate.Errorf(certstate.Invalid, "method", "The method '%s' is not one of %s.", clip(it.Method), strings.Join(BatchMethods, ", "))
 	}
 	head := len(it.URL)
 	for name, value := range it.Header {
