@@ -24,6 +24,7 @@ const (
 	Unsupported                 // the body's media type or encoding
 	Unavailable                 // try again later
 	Full                        // no room to store it
+	Dependency                  // a request of the batch that this one depends on has failed
 )
 
 // Error is a failure whose message the client may read.

@@ -45,13 +45,16 @@ func described() (list []csdl.Annotated) {
 
 // serviceCapabilities are those of the whole service.
 func serviceCapabilities() []csdl.Annotation {
-	batch := served("$batch", http.MethodPost) != nil
+	batches := served(batch, http.MethodPost) != nil
 	return []csdl.Annotation{
 		{Term: coreV1 + ".ODataVersions", Value: "4.0"},
 		capability("KeyAsSegmentSupported", true),
-		capability("BatchSupported", batch),
+		capability("BatchSupported", batches),
 		capability("BatchSupport", csdl.Record{
-			{Name: "Supported", Value: batch},
+			{Name: "Supported", Value: batches},
+			{Name: "ReferencesInRequestBodiesSupported", Value: false},
+			{Name: "ReferencesAcrossChangeSetsSupported", Value: false},
+			{Name: "EtagReferencesSupported", Value: false},
 			{Name: "RequestDependencyConditionsSupported", Value: false},
 			{Name: "SupportedFormats", Value: []any{"application/json"}},
 		}),

@@ -34,6 +34,7 @@ var faces = map[certstate.Code]face{
 	certstate.Unsupported:     {http.StatusUnsupportedMediaType, "UnsupportedMediaType", false},
 	certstate.Unavailable:     {http.StatusServiceUnavailable, "ServiceUnavailable", false},
 	certstate.Full:            {http.StatusInsufficientStorage, "InsufficientStorage", false},
+	certstate.Dependency:      {http.StatusFailedDependency, "FailedDependency", false},
 }
 
 // statusClientGone stands in the log for a request whose client went away, as

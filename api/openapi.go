@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"certstate"
+	"certstate/auth"
 	"certstate/edm"
 	"certstate/odata"
 )
@@ -18,24 +19,26 @@ type operation struct {
 	id, summary string
 	options     odata.Options
 	headers     []string // of the request
+	body        string   // its schema, or nothing
 	status      int      // of a success
 	answer      string   // a schema, or a media type if it has a slash, or nothing
 }
 
 // operations are by method and pattern; every route has one.
 var operations = map[string]operation{
-	"GET " + service:     {"getService", "What there is below the root.", odata.FormatOption, nil, 200, "object"},
-	"GET " + metadata:    {"getMetadata", "The schema, in CSDL XML or, with $format=json, in CSDL JSON.", odata.FormatOption, nil, 200, "application/xml"},
-	"GET " + openAPI:     {"getOpenAPI", "This document.", odata.NoOptions, nil, 200, "object"},
-	"GET " + singleton:   {"getDeviceManagement", "The singleton that contains the records.", odata.FormatOption, nil, 200, "object"},
-	"GET " + collection:  {"list", "A page of the records that the options ask for.", odata.ListOptions, []string{"Prefer"}, 200, "page"},
-	"POST " + collection: {"create", "Create a record.", odata.WriteOptions, []string{"Prefer", reasonHeader}, 201, "record"},
-	"GET " + count:       {"count", "The number of records, in digits.", odata.CountOptions, nil, 200, "text/plain"},
-	"GET " + record:      {"get", "One record.", odata.ReadOptions, []string{"If-None-Match"}, 200, "record"},
-	"PATCH " + record:    {"update", "Change properties of a record.", odata.WriteOptions, []string{"If-Match", "Prefer", reasonHeader}, 200, "record"},
-	"GET " + delta:       {"delta", "What the records became since the round before, or all there are.", odata.DeltaOptions, []string{"Prefer"}, 200, "object"},
-	"GET " + history:     {"history", "Every change of a record.", odata.HistoryOptions, nil, 200, "object"},
-	"DELETE " + record:   {"delete", "Delete a record.", odata.NoOptions, []string{"If-Match", reasonHeader}, 204, ""},
+	"GET " + service:     {"getService", "What there is below the root.", odata.FormatOption, nil, "", 200, "object"},
+	"GET " + metadata:    {"getMetadata", "The schema, in CSDL XML or, with $format=json, in CSDL JSON.", odata.FormatOption, nil, "", 200, "application/xml"},
+	"GET " + openAPI:     {"getOpenAPI", "This document.", odata.NoOptions, nil, "", 200, "object"},
+	"GET " + singleton:   {"getDeviceManagement", "The singleton that contains the records.", odata.FormatOption, nil, "", 200, "object"},
+	"GET " + collection:  {"list", "A page of the records that the options ask for.", odata.ListOptions, []string{"Prefer"}, "", 200, "page"},
+	"POST " + collection: {"create", "Create a record.", odata.WriteOptions, []string{"Prefer", reasonHeader}, "record", 201, "record"},
+	"GET " + count:       {"count", "The number of records, in digits.", odata.CountOptions, nil, "", 200, "text/plain"},
+	"GET " + record:      {"get", "One record.", odata.ReadOptions, []string{"If-None-Match"}, "", 200, "record"},
+	"PATCH " + record:    {"update", "Change properties of a record.", odata.WriteOptions, []string{"If-Match", "Prefer", reasonHeader}, "record", 200, "record"},
+	"GET " + delta:       {"delta", "What the records became since the round before, or all there are.", odata.DeltaOptions, []string{"Prefer"}, "", 200, "object"},
+	"GET " + history:     {"history", "Every change of a record.", odata.HistoryOptions, nil, "", 200, "object"},
+	"POST " + batch:      {"batch", "Up to twenty requests in one.", odata.NoOptions, nil, "batch", 200, "batchAnswer"},
+	"DELETE " + record:   {"delete", "Delete a record.", odata.NoOptions, []string{"If-Match", reasonHeader}, "", 204, ""},
 }
 
 // example is the record of Graph's reference pages.
@@ -108,9 +111,12 @@ func (op operation) object(rt *route) object {
 		"security":    security(rt),
 		"responses":   object{strconv.Itoa(op.status): success, "4XX": reference("responses", "error"), "5XX": reference("responses", "error")},
 	}
-	if rt.method == http.MethodPost || rt.method == http.MethodPatch {
-		o["requestBody"] = object{"required": true, "content": object{"application/json": object{
-			"schema": reference("schemas", op.answer), "example": exampleRequest()}}}
+	if op.body != "" {
+		content := object{"schema": reference("schemas", op.body)}
+		if op.body == "record" {
+			content["example"] = exampleRequest()
+		}
+		o["requestBody"] = object{"required": true, "content": object{"application/json": content}}
 	}
 	return o
 }
@@ -129,7 +135,11 @@ func exampleRequest() object {
 func security(rt *route) []object {
 	list := []object{}
 	for _, p := range rt.permissions {
-		list = append(list, object{bearerScheme: []string{string(p)}})
+		names := []string{}
+		if p != auth.Authenticated {
+			names = append(names, string(p))
+		}
+		list = append(list, object{bearerScheme: names})
 	}
 	return list
 }
@@ -186,6 +196,8 @@ func schemas() object {
 			"@odata.nextLink": object{"type": "string", "format": "uri"},
 			"value":           object{"type": "array", "items": reference("schemas", "record")},
 		}},
+		"batch":                                batchSchema("requests", []string{"id", "method", "url"}, object{"method": object{"enum": odata.BatchMethods}, "url": text, "dependsOn": object{"type": "array", "items": text}}),
+		"batchAnswer":                          batchSchema("responses", []string{"id", "status"}, object{"status": object{"type": "integer"}}),
 		local(certstate.RevokeStatusType.Name): object{"type": "string", "enum": certstate.RevokeStatusType.Members},
 		"error": object{"type": "object", "required": []string{"error"}, "properties": object{"error": object{
 			"type": "object", "required": []string{"code", "message", "innerError"}, "properties": object{
@@ -194,6 +206,16 @@ func schemas() object {
 					"date": text, "request-id": object{"type": "string", "format": "uuid"}, "client-request-id": text}},
 			}}}},
 	}
+}
+
+// batchSchema is that of a batch's requests or of its responses.
+func batchSchema(list string, required []string, properties object) object {
+	properties["id"] = object{"type": "string", "minLength": 1}
+	properties["headers"] = object{"type": "object", "additionalProperties": object{"type": "string"}}
+	properties["body"] = object{} // of a response, also a string in base64
+	return object{"type": "object", "required": []string{list}, "properties": object{list: object{
+		"type": "array", "minItems": 1, "maxItems": odata.MaxBatch,
+		"items": object{"type": "object", "required": required, "properties": properties}}}}
 }
 
 // propertySchema is a property in JSON Schema 2020-12.

@@ -23,6 +23,7 @@ var (
 	canRead  = []auth.Permission{auth.ReadAll, auth.ReadWriteAll}
 	canWrite = []auth.Permission{auth.ReadWriteAll}
 	anyone   []auth.Permission
+	canAsk   = []auth.Permission{auth.Authenticated} // each request of a batch is judged by its own route
 )
 
 const (
@@ -35,6 +36,7 @@ const (
 	count      = odata.CanonicalPath + "/$count"
 	delta      = odata.CanonicalPath + "/delta"
 	history    = odata.CanonicalPath + "/{id}/certstate.history()"
+	batch      = "$batch"
 )
 
 var routes = []route{
@@ -50,6 +52,7 @@ var routes = []route{
 	{record, http.MethodPatch, canWrite, false, (*exchange).update},
 	{record, http.MethodDelete, canWrite, false, (*exchange).delete},
 	{history, http.MethodGet, canRead, false, (*exchange).history},
+	{batch, http.MethodPost, canAsk, false, (*exchange).batch},
 }
 
 // roots are the resources one segment below the version root.
@@ -65,8 +68,11 @@ func (rt *route) scopes() string {
 	return strings.Join(names, ", ")
 }
 
-// find takes the path to its route and sets the key.
+// find takes the path to its route and sets the version and the key.
 func (x *exchange) find() (*route, error) {
+	if x.refused != nil {
+		return nil, x.refused
+	}
 	path, err := odata.ParsePath(x.r.URL.EscapedPath())
 	if err != nil {
 		return nil, err
@@ -75,20 +81,21 @@ func (x *exchange) find() (*route, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.key = key
+	x.version, x.key = path.Version, key
 	method := x.r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	var allow []string
-	for i := range routes {
-		if routes[i].pattern != pattern {
+	for i := range x.s.routes {
+		rt := &x.s.routes[i]
+		if rt.pattern != pattern {
 			continue
 		}
-		if routes[i].method == method {
-			return &routes[i], nil
+		if rt.method == method {
+			return rt, nil
 		}
-		allow = append(allow, routes[i].method)
+		allow = append(allow, rt.method)
 	}
 	if slices.Contains(allow, http.MethodGet) {
 		allow = append(allow, http.MethodHead)
@@ -101,8 +108,11 @@ func (x *exchange) find() (*route, error) {
 // resource matches a path to the pattern it is an instance of. Names match in
 // any case, as scripts write them; keys do not.
 func resource(p odata.Path) (pattern, key string, err error) {
-	if p.Version != "beta" && p.Version != "v1.0" {
+	if !slices.Contains(odata.Versions, p.Version) {
 		return "", "", certstate.Errorf(certstate.Invalid, "", "Invalid version: %s. Use beta.", p.Version)
+	}
+	if len(p.Segments) == 1 && strings.EqualFold(p.Segments[0], batch) {
+		return batch, "", nil
 	}
 	if p.Version != "beta" {
 		return "", "", nothingAt(p.Segments)

@@ -30,6 +30,7 @@ type Config struct {
 // Server answers requests.
 type Server struct {
 	cfg      Config
+	routes   []route
 	https    bool // clients come by TLS
 	sealer   *odata.Sealer
 	describe description
@@ -54,7 +55,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	self, err := describe(cfg.BaseURL)
-	return &Server{cfg: cfg, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer, describe: self}, err
+	return &Server{cfg: cfg, routes: routes, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer, describe: self}, err
 }
 
 // Drain makes /readyz fail, so that a balancer sends no more requests.
@@ -67,8 +68,14 @@ type exchange struct {
 	r  *http.Request
 	id string // request-id
 
+	started time.Time
+
+	within  string // request-id of the batch it is a request of, "" outside
+	refused error  // why that batch does not run it
+
 	clientID  string // client-request-id
 	route     *route
+	version   string // the path's
 	key       string // of the record the path names
 	principal *auth.Principal
 	tenant    store.Tenant
@@ -82,23 +89,30 @@ type exchange struct {
 
 // ServeHTTP is the door: ids and headers, then who is asking, then whether they
 // may, then the route's handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	started := s.now()
-	x := &exchange{s: s, w: w, r: r, id: uuid.NewString()}
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.open(w, r).run() }
+
+// open begins an exchange with what every response carries.
+func (s *Server) open(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{s: s, w: w, r: r, id: uuid.NewString(), started: s.now()}
 	x.headers()
+	return x
+}
+
+// run is the rest of an exchange, down to its line in the log.
+func (x *exchange) run() {
 	switch {
-	case r.URL.Path == "/healthz":
+	case x.r.URL.Path == "/healthz":
 		x.plain(http.StatusOK, "ok")
-	case r.URL.Path == "/readyz":
+	case x.r.URL.Path == "/readyz":
 		x.ready()
-	case r.Method == http.MethodOptions:
+	case x.r.Method == http.MethodOptions:
 		x.preflight()
 	default:
 		if err := x.serve(); err != nil {
 			x.fail(err)
 		}
 	}
-	x.log(s.now().Sub(started))
+	x.log()
 }
 
 func (x *exchange) serve() error {
@@ -229,13 +243,16 @@ func (x *exchange) ready() {
 
 // log writes the request's one line. It holds no token, no body, no query and
 // no name of a person.
-func (x *exchange) log(took time.Duration) {
+func (x *exchange) log() {
 	level := slog.LevelInfo
 	attrs := make([]slog.Attr, 0, 12)
 	attrs = append(attrs, slog.String("method", x.r.Method), slog.Int("status", x.status),
-		slog.Duration("took", took), slog.String("request_id", x.id))
+		slog.Duration("took", x.s.now().Sub(x.started)), slog.String("request_id", x.id))
 	if x.route != nil {
 		attrs = append(attrs, slog.String("route", x.route.pattern))
+	}
+	if x.within != "" {
+		attrs = append(attrs, slog.String("batch_request_id", x.within))
 	}
 	if p := x.principal; p != nil {
 		attrs = append(attrs, slog.String("tenant", p.Tenant), slog.String("app", p.App))

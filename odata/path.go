@@ -15,9 +15,12 @@ const (
 	CanonicalPath = Singleton + "/" + Collection
 )
 
+// Versions are the version roots there are. The records are below the first.
+var Versions = []string{"beta", "v1.0"}
+
 // Path is a resource path cut into its parts.
 type Path struct {
-	Version  string   // "beta" or "v1.0", lower case
+	Version  string   // one of Versions if it is right, lower case
 	Segments []string // decoded; a key in parentheses is a segment of its own
 	Keys     []bool   // Keys[i]: Segments[i] was written as ('key')
 }
