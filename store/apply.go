@@ -65,15 +65,8 @@ func (s *Store) Groups(ctx context.Context, t Tenant, q *odata.Query, at Positio
 	if err != nil {
 		return 0, tooSlow(ctx, err)
 	}
-	rows, err := sel.query(ctx, "SELECT count(*) FROM ("+sel.grouping()+")")
-	if err = errors.Join(err, sel.err); err != nil {
-		return 0, tooSlow(ctx, err)
-	}
-	defer rows.Close()
-	if rows.Next() {
-		err = rows.Scan(&n)
-	}
-	return n, tooSlow(ctx, errors.Join(err, rows.Err()))
+	n, err = sel.number(ctx, "SELECT count(*) FROM ("+sel.grouping()+")")
+	return n, tooSlow(ctx, errors.Join(err, sel.err))
 }
 
 // grouping writes the statement of $apply up to its LIMIT. Every column is a

@@ -65,18 +65,11 @@ func conjunctsOf(e odata.Expr) []odata.Expr {
 }
 
 // countTo counts the rows of a statement up to a limit.
-func (sel *selection) countTo(ctx context.Context, text string, limit int) (n int, err error) {
+func (sel *selection) countTo(ctx context.Context, text string, limit int) (int, error) {
 	mark := len(sel.args)
 	defer func() { sel.args = sel.args[:mark] }()
-	rows, err := sel.query(ctx, "SELECT count(*) FROM ("+text+" LIMIT "+sel.bind(limit)+")")
-	if err != nil {
-		return 0, err
-	}
-	defer rows.Close()
-	if rows.Next() {
-		err = rows.Scan(&n)
-	}
-	return n, err
+	n, err := sel.number(ctx, "SELECT count(*) FROM ("+text+" LIMIT "+sel.bind(limit)+")")
+	return int(n), err
 }
 
 // wayIn selects the keys of the records for which a conjunct holds by an index

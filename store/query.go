@@ -107,7 +107,7 @@ var errTooSlow = certstate.Errorf(certstate.Invalid, "$filter",
 
 // tooSlow turns the error of an interrupted statement into what the client is told.
 func tooSlow(ctx context.Context, err error) error {
-	if err != nil && context.Cause(ctx) == errTooSlow {
+	if err != nil && errors.Is(context.Cause(ctx), errTooSlow) {
 		return errTooSlow
 	}
 	return err
@@ -351,15 +351,21 @@ func (s *Store) Count(ctx context.Context, t Tenant, q *odata.Query, now edm.Dat
 	if err != nil {
 		return 0, tooSlow(ctx, err)
 	}
-	rows, err := sel.query(ctx, "SELECT count(*) FROM "+sel.source+" WHERE "+sel.tenant+sel.cond)
+	n, err = sel.number(ctx, "SELECT count(*) FROM "+sel.source+" WHERE "+sel.tenant+sel.cond)
+	return n, tooSlow(ctx, err)
+}
+
+// number is the one number that a statement gives.
+func (sel *selection) number(ctx context.Context, text string) (n int64, err error) {
+	rows, err := sel.query(ctx, text)
 	if err != nil {
-		return 0, tooSlow(ctx, err)
+		return 0, err
 	}
 	defer rows.Close()
 	if rows.Next() {
 		err = rows.Scan(edm.Int64Column(&n))
 	}
-	return n, tooSlow(ctx, errors.Join(err, rows.Err()))
+	return n, errors.Join(err, rows.Err())
 }
 
 // Live is the number of the tenant's records, which its parts keep.
