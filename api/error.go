@@ -32,6 +32,7 @@ var faces = map[certstate.Code]face{
 	certstate.Precondition:    {http.StatusPreconditionFailed, "ConditionNotMet", true},
 	certstate.TooLarge:        {http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", false},
 	certstate.Unsupported:     {http.StatusUnsupportedMediaType, "UnsupportedMediaType", false},
+	certstate.TooMany:         {http.StatusTooManyRequests, "TooManyRequests", false},
 	certstate.Unavailable:     {http.StatusServiceUnavailable, "ServiceUnavailable", false},
 	certstate.Full:            {http.StatusInsufficientStorage, "InsufficientStorage", false},
 	certstate.Dependency:      {http.StatusFailedDependency, "FailedDependency", false},

@@ -23,6 +23,7 @@ type Config struct {
 	ClientID         string // this server's application, for WWW-Authenticate
 	Store            *store.Store
 	Auth             *auth.Verifier
+	Throttle         Throttle
 	Now              func() time.Time // nil: time.Now
 	Log              *slog.Logger     // nil: slog.Default
 }
@@ -34,6 +35,7 @@ type Server struct {
 	https    bool // clients come by TLS
 	sealer   *odata.Sealer
 	describe description
+	throttle throttle
 	draining atomic.Bool
 }
 
@@ -55,7 +57,8 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	self, err := describe(cfg.BaseURL)
-	return &Server{cfg: cfg, routes: routes, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer, describe: self}, err
+	return &Server{cfg: cfg, routes: routes, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer, describe: self,
+		throttle: throttle{Throttle: cfg.Throttle}}, err
 }
 
 // Drain makes /readyz fail, so that a balancer sends no more requests.
@@ -129,6 +132,9 @@ func (x *exchange) serve() error {
 	if !rt.anonymous() && !x.principal.May(rt.permissions...) {
 		return certstate.Errorf(certstate.Forbidden, "",
 			"Application is not authorized to perform this operation. Application must have one of the following scopes: %s", rt.scopes())
+	}
+	if err := x.throttled(); err != nil {
+		return err
 	}
 	if err := odata.CheckVersions(x.r.Header["Odata-Maxversion"], x.r.Header["Odata-Version"]); err != nil {
 		return err

@@ -24,8 +24,11 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 	if at.Skip+q.Skip > maxGroups {
 		return p, certstate.Errorf(certstate.Invalid, "$apply", "There are more than %d groups: filter before grouping.", maxGroups)
 	}
-	ctx, cancel := s.watched(ctx, q, at.AsOf)
-	defer cancel()
+	ctx, done, err := s.watched(ctx, q, at.AsOf)
+	if err != nil {
+		return p, err
+	}
+	defer done()
 	sel, err := s.newSelection(ctx, t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
 	if err != nil {
 		return p, tooSlow(ctx, err)
@@ -59,8 +62,11 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 
 // Groups counts the groups of the query's $apply.
 func (s *Store) Groups(ctx context.Context, t Tenant, q *odata.Query, at Position) (n int64, err error) {
-	ctx, cancel := s.watched(ctx, q, at.AsOf)
-	defer cancel()
+	ctx, done, err := s.watched(ctx, q, at.AsOf)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
 	sel, err := s.newSelection(ctx, t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
 	if err != nil {
 		return 0, tooSlow(ctx, err)

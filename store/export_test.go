@@ -8,3 +8,15 @@ func (s *Store) SetRare(n int) { s.rare = n }
 
 // SetStatementTime sets how long a query may run.
 func (s *Store) SetStatementTime(d time.Duration) { s.limit = d }
+
+// TakeTurns takes the turns of all queries that may take long.
+func (s *Store) TakeTurns() (giveBack func()) {
+	for range cap(s.watching) {
+		s.watching <- struct{}{}
+	}
+	return func() {
+		for range cap(s.watching) {
+			<-s.watching
+		}
+	}
+}

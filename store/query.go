@@ -92,14 +92,22 @@ func simple(q *odata.Query, asOf *int64) bool {
 	return q.Condition() == nil && len(q.Order) == 0 && q.Apply == nil && asOf == nil
 }
 
-// watched bounds the time of all that is not simple.
-func (s *Store) watched(ctx context.Context, q *odata.Query, asOf *int64) (context.Context, context.CancelFunc) {
+// watched bounds the time of all that is not simple, the wait for its turn
+// included: some connections are always left to what is simple.
+func (s *Store) watched(ctx context.Context, q *odata.Query, asOf *int64) (context.Context, context.CancelFunc, error) {
 	if simple(q, asOf) {
 		// The drivers keep a goroutine for each statement that can be
 		// cancelled, which costs more than the statement.
-		return context.WithoutCancel(ctx), func() {}
+		return context.WithoutCancel(ctx), func() {}, nil
 	}
-	return context.WithTimeoutCause(ctx, s.limit, errTooSlow)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.limit, errTooSlow)
+	select {
+	case s.watching <- struct{}{}:
+		return ctx, func() { cancel(); <-s.watching }, nil
+	case <-ctx.Done():
+		cancel()
+		return nil, nil, certstate.Errorf(certstate.Unavailable, "", "Too many queries are being answered. Try again.")
+	}
 }
 
 var errTooSlow = certstate.Errorf(certstate.Invalid, "$filter",
@@ -118,8 +126,11 @@ func tooSlow(ctx context.Context, err error) error {
 // an earlier page gave. The State passed to fn is reused; it holds the
 // properties of the query's $select, those it sorts by, and the id.
 func (s *Store) List(ctx context.Context, t Tenant, q *odata.Query, at Position, limit int, fn func(*certstate.State) error) (p Page, err error) {
-	ctx, cancel := s.watched(ctx, q, at.AsOf)
-	defer cancel()
+	ctx, done, err := s.watched(ctx, q, at.AsOf)
+	if err != nil {
+		return p, err
+	}
+	defer done()
 	sel, err := s.newSelection(ctx, t, q, q.Condition(), edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
 	if err != nil {
 		return p, tooSlow(ctx, err)
@@ -345,8 +356,11 @@ func (s *Store) Count(ctx context.Context, t Tenant, q *odata.Query, now edm.Dat
 	if cond == nil && asOf == nil {
 		return s.Live(ctx, t)
 	}
-	ctx, cancel := s.watched(ctx, q, asOf)
-	defer cancel()
+	ctx, done, err := s.watched(ctx, q, asOf)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
 	sel, err := s.newSelection(ctx, t, q, cond, now, asOf)
 	if err != nil {
 		return 0, tooSlow(ctx, err)

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,38 @@ func TestSlowQueriesAreRefused(t *testing.T) {
 		s.SetStatementTime(time.Minute)
 		if err := list(); err != nil {
 			t.Errorf("in a minute: %v", err)
+		}
+	})
+}
+
+// While as many queries run as may take long, another waits for its turn and
+// is shed; records and plain pages are read all the same.
+func TestLongQueriesLeaveRoom(t *testing.T) {
+	eachEngine(t, func(t *testing.T, dsn string) {
+		s, tn := open(t, dsn)
+		if _, err := s.Create(t.Context(), tn, certstate.State{ID: edm.Str("a")}, by); err != nil {
+			t.Fatal(err)
+		}
+		q, err := odata.ParseQuery("$filter=certificateKeyUsages%20eq%20null", odata.ListOptions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		list := func(q *odata.Query) error {
+			_, err := s.List(t.Context(), tn, q, store.Position{}, 10, func(*certstate.State) error { n++; return nil })
+			return err
+		}
+		s.SetStatementTime(10 * time.Millisecond)
+		giveBack := s.TakeTurns()
+		if err := list(&q); certstate.ErrorCode(err) != certstate.Unavailable {
+			t.Errorf("without a turn: %v", err)
+		}
+		_, err1 := s.Get(t.Context(), tn, "a", certstate.All)
+		err2 := list(&odata.Query{Select: certstate.All})
+		giveBack()
+		s.SetStatementTime(time.Minute)
+		if err := errors.Join(err1, err2, list(&q)); err != nil || n != 2 {
+			t.Errorf("%d records, %v", n, err)
 		}
 	})
 }
