@@ -155,7 +155,7 @@ func (m *crashModel) check(t *testing.T, dir string, cycle int) {
 	}
 	defer s.Close()
 	tn := tenant(t, s, tenantID)
-	if err := s.Verify(t.Context()); err != nil {
+	if err := s.Verify(t.Context(), func(int64) {}); err != nil {
 		t.Fatalf("cycle %d: %v", cycle, err)
 	}
 	rows := map[string]int{}

@@ -63,7 +63,7 @@ func TestPrune(t *testing.T) {
 		if err := s.Prune(t.Context(), begin.Add(1502*time.Hour)); err != nil { // up to change 1501
 			t.Fatal(err)
 		}
-		if err := s.Verify(t.Context()); err != nil {
+		if err := s.Verify(t.Context(), func(int64) {}); err != nil {
 			t.Error(err)
 		}
 		if got, err := history(t, s, tn, "b", 0, 9); got != "1502 updated 1@1501 2@1502|1503 updated 2@1502 3@1503" || err != nil {
@@ -98,7 +98,7 @@ func TestPrune(t *testing.T) {
 		if err := s.Prune(t.Context(), begin.AddDate(1, 0, 0)); err != nil { // all of it
 			t.Fatal(err)
 		}
-		if err := s.Verify(t.Context()); err != nil {
+		if err := s.Verify(t.Context(), func(int64) {}); err != nil {
 			t.Error(err)
 		}
 		if n, err := s.AsOf(t.Context(), tn, edm.Time(c.now())); n != 1503 || err != nil {

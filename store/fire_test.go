@@ -72,7 +72,7 @@ func TestDeltaUnderFire(t *testing.T) {
 			t.Error("the test saw next to nothing")
 		}
 	}
-	if err := s.Verify(t.Context()); err != nil {
+	if err := s.Verify(t.Context(), func(int64) {}); err != nil {
 		t.Error(err)
 	}
 }

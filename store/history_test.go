@@ -137,7 +137,7 @@ func TestAsOfTime(t *testing.T) {
 		if _, err := s.AsOf(t.Context(), tn, edm.Time(last.Add(time.Second))); certstate.ErrorCode(err) != certstate.Invalid || !strings.Contains(err.Error(), "future") {
 			t.Error(err)
 		}
-		if err := s.Verify(t.Context()); err != nil {
+		if err := s.Verify(t.Context(), func(int64) {}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -200,7 +200,7 @@ func TestAsOfIsReplay(t *testing.T) {
 			}
 		}
 	}
-	if err := s.Verify(t.Context()); err != nil {
+	if err := s.Verify(t.Context(), func(int64) {}); err != nil {
 		t.Error(err)
 	}
 }

@@ -37,7 +37,7 @@ func TestMigrateFromTheFirstSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if err := s.Verify(t.Context()); err != nil {
+	if err := s.Verify(t.Context(), func(int64) {}); err != nil {
 		t.Fatal(err)
 	}
 	tn, err := s.Tenant(t.Context(), "11111111-2222-4333-8444-555555555555")
@@ -55,7 +55,7 @@ func TestMigrateFromTheFirstSchema(t *testing.T) {
 	if got, err = s.Update(t.Context(), tn, "id7", &certstate.State{DeviceName: edm.Str("renamed")}, 1<<3, nil, certstate.Cause{}); err != nil || got.Version != 4001 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if err := s.Verify(t.Context()); err != nil {
+	if err := s.Verify(t.Context(), func(int64) {}); err != nil {
 		t.Error(err)
 	}
 }

@@ -31,6 +31,11 @@ func eachEngine(t *testing.T, fn func(t *testing.T, url string)) {
 	t.Run("sqlite", func(t *testing.T) { fn(t, "sqlite:"+filepath.Join(t.TempDir(), "register.db")) })
 }
 
+// newDatabase is another, empty database of the same engine.
+func newDatabase(t *testing.T, _ string) string {
+	return "sqlite:" + filepath.Join(t.TempDir(), "other.db")
+}
+
 func open(t *testing.T, url string) (*store.Store, store.Tenant) {
 	t.Helper()
 	s, err := store.Open(t.Context(), url, store.Options{Log: quiet})
@@ -127,7 +132,7 @@ func TestChanges(t *testing.T) {
 		if got := strings.Join(log, "|"); got != want || err != nil {
 			t.Errorf("log %s, %v", got, err)
 		}
-		if err := s.Verify(t.Context()); err != nil {
+		if err := s.Verify(t.Context(), func(int64) {}); err != nil {
 			t.Error(err)
 		}
 	})
