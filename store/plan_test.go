@@ -45,6 +45,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{"$orderby=managedDeviceDisplayName", 0, page + "state_device_name (tenant=?)"},
 		{"$filter=certificateRevokeStatus eq 'pending' and certificateExpirationDateTime lt 2027-01-01T00:00:00Z&$orderby=certificateExpirationDateTime", 0,
 			page + "state_revoke_status (tenant=? AND revoke_status=? AND not_after<?)"},
+		{"$orderby=id desc", 0, page + "sqlite_autoindex_state_1 (part=?)"},
 		{"$filter=certificateRevokeStatus ne 'none'&$orderby=userPrincipalName", 0, page + "state_upn (tenant=?)"},
 		{"$filter=userPrincipalName eq 'x'&$orderby=certificateExpirationDateTime", -1, page + "state_not_after (tenant=?)"},
 

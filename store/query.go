@@ -80,6 +80,9 @@ func (s *Store) newSelection(ctx context.Context, t Tenant, q *odata.Query, cond
 	if asOf != nil {
 		sel.source = pastSource(sel.bind(*asOf))
 	}
+	if asOf == nil && len(q.Order) > 0 && certstate.KeySet.Has(q.Order[0].Key) && q.Apply == nil {
+		sel.tenant += " AND part = " + sel.bind(t.part()) // ids have an index by part
+	}
 	if cond == nil {
 		return sel, nil
 	}
