@@ -24,21 +24,22 @@ type operation struct {
 	answer      string   // a schema, or a media type if it has a slash, or nothing
 }
 
-// operations are by method and pattern; every route has one.
+// operations are by method and pattern; every route has one. Generators make
+// methods of the names, so none is a keyword or a method of an HTTP client.
 var operations = map[string]operation{
 	"GET " + service:     {"getService", "What there is below the root.", odata.FormatOption, nil, "", 200, "object"},
 	"GET " + metadata:    {"getMetadata", "The schema, in CSDL XML or, with $format=json, in CSDL JSON.", odata.FormatOption, nil, "", 200, "application/xml"},
 	"GET " + openAPI:     {"getOpenAPI", "This document.", odata.NoOptions, nil, "", 200, "object"},
 	"GET " + singleton:   {"getDeviceManagement", "The singleton that contains the records.", odata.FormatOption, nil, "", 200, "object"},
-	"GET " + collection:  {"list", "A page of the records that the options ask for.", odata.ListOptions, []string{"Prefer"}, "", 200, "page"},
-	"POST " + collection: {"create", "Create a record.", odata.WriteOptions, []string{"Prefer", reasonHeader}, "record", 201, "record"},
-	"GET " + count:       {"count", "The number of records, in digits.", odata.CountOptions, nil, "", 200, "text/plain"},
-	"GET " + record:      {"get", "One record.", odata.ReadOptions, []string{"If-None-Match"}, "", 200, "record"},
-	"PATCH " + record:    {"update", "Change properties of a record.", odata.WriteOptions, []string{"If-Match", "Prefer", reasonHeader}, "record", 200, "record"},
-	"GET " + delta:       {"delta", "What the records became since the round before, or all there are.", odata.DeltaOptions, []string{"Prefer"}, "", 200, "object"},
-	"GET " + history:     {"history", "Every change of a record.", odata.HistoryOptions, nil, "", 200, "object"},
-	"POST " + batch:      {"batch", "Up to twenty requests in one.", odata.NoOptions, nil, "batch", 200, "batchAnswer"},
-	"DELETE " + record:   {"delete", "Delete a record.", odata.NoOptions, []string{"If-Match", reasonHeader}, "", 204, ""},
+	"GET " + collection:  {"listStates", "A page of the records that the options ask for.", odata.ListOptions, []string{"Prefer"}, "", 200, "page"},
+	"POST " + collection: {"createState", "Create a record.", odata.WriteOptions, []string{"Prefer", reasonHeader}, "record", 201, "record"},
+	"GET " + count:       {"countStates", "The number of records, in digits.", odata.CountOptions, nil, "", 200, "text/plain"},
+	"GET " + record:      {"getState", "One record.", odata.ReadOptions, []string{"If-None-Match"}, "", 200, "record"},
+	"PATCH " + record:    {"updateState", "Change properties of a record.", odata.WriteOptions, []string{"If-Match", "Prefer", reasonHeader}, "record", 200, "record"},
+	"GET " + delta:       {"getDelta", "What the records became since the round before, or all there are.", odata.DeltaOptions, []string{"Prefer"}, "", 200, "object"},
+	"GET " + history:     {"getHistory", "Every change of a record.", odata.HistoryOptions, nil, "", 200, "object"},
+	"POST " + batch:      {"sendBatch", "Up to twenty requests in one.", odata.NoOptions, nil, "batch", 200, "batchAnswer"},
+	"DELETE " + record:   {"deleteState", "Delete a record.", odata.NoOptions, []string{"If-Match", reasonHeader}, "", 204, ""},
 }
 
 // example is the record of Graph's reference pages.
