@@ -4,9 +4,11 @@
 package clients
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -22,6 +24,9 @@ var (
 	origin string // https://HOST:PORT
 	scopes []string
 )
+
+// collection is the path of the records.
+const collection = "/beta/deviceManagement/deviceConfigurationsAllManagedDeviceCertificateStates"
 
 // app is an application of one of the demo's tenants.
 type app struct{ tenant, id, secret string }
@@ -52,6 +57,35 @@ func credential(t *testing.T, a app) azcore.TokenCredential {
 		t.Fatal(err)
 	}
 	return cred
+}
+
+// plain gets a URL with net/http, and the reader's token if the headers have
+// none. The response's body can be read again.
+func plain(t *testing.T, url string, headers http.Header) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = headers
+	if headers.Get("Authorization") == "" {
+		token, err := confidentialClient(t, reader).AcquireTokenByCredential(t.Context(), scopes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		headers.Set("Authorization", "Bearer "+token.AccessToken)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, string(body)
 }
 
 // pageValues are those of the example on Graph's page "Create

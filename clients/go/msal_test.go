@@ -2,7 +2,6 @@ package clients
 
 import (
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
@@ -30,19 +29,9 @@ func TestMSAL(t *testing.T) {
 	}
 
 	t.Run("the token reads", func(t *testing.T) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
-			os.Getenv("BASE_URL")+"/deviceManagement/deviceConfigurationsAllManagedDeviceCertificateStates/$count", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Authorization", "Bearer "+token.AccessToken)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
+		resp, body := plain(t, origin+collection+"/$count", http.Header{"Authorization": {"Bearer " + token.AccessToken}})
 		if resp.StatusCode != http.StatusOK {
-			t.Errorf("status %s", resp.Status)
+			t.Errorf("status %s: %s", resp.Status, body)
 		}
 	})
 
