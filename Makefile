@@ -62,7 +62,7 @@ vuln: ## known vulnerabilities; says so where the database cannot be reached
 	  else cat vuln.out; rm -f vuln.out; exit 1; fi; \
 	else cat vuln.out; fi; rm -f vuln.out
 
-test-clients: tools ## Microsoft's and HashiCorp's SDKs, unmodified, against the demo (first build: minutes and gigabytes)
+test-clients: tools ## Microsoft's and HashiCorp's SDKs and others, unmodified, against the demo (first build: minutes and gigabytes)
 	./clients/run.sh
 
 bench: ## the server against a bare handler on the same driver, in one run

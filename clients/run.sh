@@ -1,7 +1,8 @@
 #!/bin/sh
 # run.sh drives a "certstate demo" of this tree with real clients: Microsoft's
 # and HashiCorp's Go SDKs with Azure Identity and MSAL in go/, Microsoft's
-# JavaScript client with MSAL Node in node/. It fails if any of them does.
+# JavaScript client with MSAL Node and odata2ts, a client for any OData service,
+# in node/, with Power Query's requests beside them. It fails if any of them does.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)

@@ -13,7 +13,11 @@ if (!env.BASE_URL) {
 
 export const origin = new URL(env.BASE_URL).origin;
 export const scopes = [`${env.AUDIENCE}/.default`];
+export const service = `${origin}/beta`;
 export const states = '/deviceManagement/deviceConfigurationsAllManagedDeviceCertificateStates';
+
+// fleet is a filter for the demo's own records, which no test changes.
+export const fleet = "endswith(userPrincipalName,'@fleet.example')";
 
 export const apps = {
   writer: { tenant: env.TENANT, clientId: env.CLIENT_ID, clientSecret: env.CLIENT_SECRET },
@@ -50,7 +54,26 @@ export function graphWith(token) {
   });
 }
 
-export function graphAs(app) {
+// tokens is a function that gets app a token, or the one MSAL has cached.
+export function tokens(app) {
   const client = msal(app);
-  return graphWith(async () => (await client.acquireTokenByClientCredential({ scopes })).accessToken);
+  return async () => (await client.acquireTokenByClientCredential({ scopes })).accessToken;
 }
+
+export const graphAs = (app) => graphWith(tokens(app));
+
+// bare is a record without annotations.
+export const bare = (record) => Object.fromEntries(Object.entries(record).filter(([name]) => !name.includes('@')));
+
+export const ids = (records) => records.map(({ id }) => id);
+
+// by compares records by keys in turn, "-key" downwards, in the order of code
+// points; dates have to be of one offset.
+export const by = (...keys) => (a, b) => {
+  for (const key of [...keys, 'id']) {
+    const name = key.replace(/^-/, '');
+    const sign = name === key ? 1 : -1;
+    if (a[name] !== b[name]) return a[name] < b[name] ? -sign : sign;
+  }
+  return 0;
+};
