@@ -45,7 +45,7 @@ const statusClientGone = 499
 // challenge is Graph's WWW-Authenticate, with the authority of this server's
 // first issuer in the place of Entra's.
 func (x *exchange) challenge() string {
-	if strings.HasPrefix(x.r.UserAgent(), powerQuery) {
+	if x.isPowerQuery() {
 		return x.powerQueryChallenge()
 	}
 	return `Bearer realm="", authorization_uri="` + x.s.cfg.AuthorizationURI + `", client_id="` + x.s.cfg.ClientID + `"`
@@ -53,6 +53,8 @@ func (x *exchange) challenge() string {
 
 // powerQuery begins the User-Agent of Excel and Power BI.
 const powerQuery = "Microsoft.Data.Mashup"
+
+func (x *exchange) isPowerQuery() bool { return strings.HasPrefix(x.r.UserAgent(), powerQuery) }
 
 // powerQueryChallenge is what Power Query finds its organisational sign-in by:
 // the authority, bare, and once it asks with an empty token, the address to sign

@@ -31,27 +31,34 @@ func (x *exchange) list() error {
 	return x.built(http.StatusOK, func(b []byte) ([]byte, error) {
 		b = sh.AppendCollectionHead(b, at.Total)
 		first := len(b)
-		comma := func() {
+		comma := func() []byte {
 			if len(b) > first {
 				b = append(b, ',')
 			}
+			return b
+		}
+		n, size := 0, q.PageSize(0)
+		if at.Left > 0 {
+			size = min(size, at.Left)
 		}
 		var page store.Page
 		if q.Apply != nil {
-			page, err = x.s.cfg.Store.Apply(x.r.Context(), x.tenant, &q, at, q.PageSize(0), func(values []odata.Value) error {
-				comma()
-				b = sh.AppendGroup(b, q.Apply, values)
+			page, err = x.s.cfg.Store.Apply(x.r.Context(), x.tenant, &q, at, size, func(values []odata.Value) error {
+				b, n = sh.AppendGroup(comma(), q.Apply, values), n+1
 				return nil
 			})
 		} else {
-			page, err = x.s.cfg.Store.List(x.r.Context(), x.tenant, &q, at, q.PageSize(0), func(s *certstate.State) error {
-				comma()
-				b = sh.AppendItem(b, s)
+			page, err = x.s.cfg.Store.List(x.r.Context(), x.tenant, &q, at, size, func(s *certstate.State) error {
+				b, n = sh.AppendItem(comma(), s), n+1
 				return nil
 			})
 		}
 		if err != nil {
 			return b, err
+		}
+		if at.Left > 0 {
+			page.Next.Left -= n
+			page.More = page.More && page.Next.Left > 0
 		}
 		link, err := x.nextLink(&q, page)
 		return sh.AppendCollectionTail(b, link), err
@@ -70,6 +77,9 @@ func (x *exchange) position(q *odata.Query) (at store.Position, err error) {
 		return store.ParsePosition(sealed)
 	}
 	at = store.Position{Now: x.now().Ticks, Total: -1}
+	if x.isPowerQuery() { // which takes $top for the number of all, as OData says
+		at.Left = q.Top
+	}
 	if at.AsOf, err = x.asOf(q); err != nil || !q.Count {
 		return at, err
 	}

@@ -11,12 +11,9 @@ import (
 	"certstate/edm"
 )
 
-// Page sizes. Scripts read the first page and never the next, so the default
-// is large.
-const (
-	DefaultPageSize = 1000
-	MaxPageSize     = 1000
-)
+// MaxPageSize is how many records a page has if it is not asked to have fewer.
+// Scripts read the first page and never the next, so it is large.
+const MaxPageSize = 1000
 
 // MaxQuery bounds the query of a URL, in bytes. The link to the next page holds
 // it again, with the token, and must fit a request's headers.
@@ -33,7 +30,7 @@ type Query struct {
 	Search    Expr          // nil if there is none
 	Apply     *Apply        // nil if there is none
 	Order     []Order       // after which records stand in the order of their creation
-	Top       int           // page size, 0 if not given
+	Top       int           // as it was given, 0 if it was not
 	Skip      int           // records to leave out before the first page
 	Count     bool
 	SkipToken string
@@ -292,9 +289,7 @@ func (q *Query) parseTop(v string) error {
 	if err != nil || n < 1 || n > math.MaxInt32 || v[0] == '+' {
 		return certstate.Errorf(certstate.Invalid, "$top", "Invalid value '%s' for $top query option found. The $top query option requires a positive integer.", clip(v))
 	}
-	// Graph takes $top as a page size and caps it; nothing is lost, since a
-	// nextLink follows.
-	q.Top = min(n, MaxPageSize)
+	q.Top = n
 	return nil
 }
 
@@ -310,17 +305,16 @@ func (q *Query) parseCount(v string) error {
 }
 
 // PageSize is the number of records on a page: $top, or the client's
-// odata.maxpagesize preference, or the default.
+// odata.maxpagesize preference, or the default. Like Graph it takes $top as a
+// page size and caps it; nothing is lost, since a nextLink follows.
 func (q *Query) PageSize(preferred int) int {
-	switch {
-	case q.Top > 0 && preferred > 0:
-		return min(q.Top, preferred)
-	case q.Top > 0:
-		return q.Top
-	case preferred > 0:
-		return min(preferred, MaxPageSize)
+	size := MaxPageSize
+	for _, wanted := range []int{q.Top, preferred} {
+		if wanted > 0 {
+			size = min(size, wanted)
+		}
 	}
-	return DefaultPageSize
+	return size
 }
 
 // String is the query in canonical form without its tokens and $skip: equal for

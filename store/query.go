@@ -26,6 +26,7 @@ type Position struct {
 	Now   int64     `json:"t"`           // what now() is, in ticks
 	AsOf  *int64    `json:"a,omitempty"` // the change to answer as of, nil for the newest
 	Skip  int       `json:"o,omitempty"` // groups before, with $apply
+	Left  int       `json:"l,omitempty"` // records the client still wants, 0 for all there are
 	Total int64     `json:"c"`           // of all pages, -1 if not counted
 }
 
