@@ -287,7 +287,7 @@ func (f *follower) check(t *testing.T) {
 // equalsTable compares what is held with the table.
 func (f *follower) equalsTable(t *testing.T) {
 	table := map[string]version{}
-	if _, err := f.s.List(t.Context(), f.tn, certstate.All, 0, 1<<30, func(st *certstate.State) error {
+	if _, err := f.s.List(t.Context(), f.tn, &odata.Query{Select: certstate.All}, store.Position{}, 1<<30, func(st *certstate.State) error {
 		if st.KeyUsages.N >= f.least {
 			table[st.ID.S] = version{st.Version, st.KeyUsages.N}
 		}
