@@ -70,5 +70,8 @@ bench: ## the server against a bare handler on the same driver, in one run
 
 soak: ## the slow tests
 	$(GO) test ./store -run TestKill -crash-cycles=3000 -timeout 3h
+	$(GO) test ./store -run MeanTheSame -queries=150000 -timeout 1h -v
+	CGO_ENABLED=0 $(GO) test ./store -run MeanTheSame -queries=100000 -timeout 1h -v
+	$(GO) test ./api -run TestPagesUnderFire -page-rows=50000 -timeout 1h -v
 	$(GO) test ./store -run TestDeltaUnderFire -fire-kills=2000 -timeout 3h
 	$(MAKE) fuzz FUZZTIME=10m

@@ -68,6 +68,7 @@ func TestDefaultsAreGraphs(t *testing.T) {
 func TestImportDirections(t *testing.T) {
 	may := map[string][]string{
 		"certstate/edm":           {},
+		"certstate/csdl":          {},
 		"certstate":               {"certstate/edm"},
 		"certstate/odata":         {"certstate/edm", "certstate"},
 		"certstate/store":         {"certstate/edm", "certstate", "certstate/odata"},
@@ -75,7 +76,7 @@ func TestImportDirections(t *testing.T) {
 		"certstate/auth/authtest": {},
 		"certstate/identity":      {},
 		"certstate/ingest":        {"certstate/edm", "certstate", "certstate/store", "certstate/odata"},
-		"certstate/api":           {"certstate/edm", "certstate", "certstate/odata", "certstate/store", "certstate/auth"},
+		"certstate/api":           {"certstate/edm", "certstate", "certstate/csdl", "certstate/odata", "certstate/store", "certstate/auth"},
 	}
 	only := map[string][]string{ // what only some rooms may import
 		"database/sql": {"certstate/store", "certstate/bench"}, // the bench measures against bare SQL

@@ -22,8 +22,10 @@ const (
 	Precondition                // If-Match names another version
 	TooLarge                    // the request is over a limit
 	Unsupported                 // the body's media type or encoding
+	TooMany                     // over what the tenant or application may ask for; try again later
 	Unavailable                 // try again later
 	Full                        // no room to store it
+	Dependency                  // a request of the batch that this one depends on has failed
 )
 
 // Error is a failure whose message the client may read.

@@ -32,19 +32,46 @@ var faces = map[certstate.Code]face{
 	certstate.Precondition:    {http.StatusPreconditionFailed, "ConditionNotMet", true},
 	certstate.TooLarge:        {http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", false},
 	certstate.Unsupported:     {http.StatusUnsupportedMediaType, "UnsupportedMediaType", false},
+	certstate.TooMany:         {http.StatusTooManyRequests, "TooManyRequests", false},
 	certstate.Unavailable:     {http.StatusServiceUnavailable, "ServiceUnavailable", false},
 	certstate.Full:            {http.StatusInsufficientStorage, "InsufficientStorage", false},
+	certstate.Dependency:      {http.StatusFailedDependency, "FailedDependency", false},
 }
+
+// statusClientGone stands in the log for a request whose client went away, as
+// nginx has it.
+const statusClientGone = 499
 
 // challenge is Graph's WWW-Authenticate, with the authority of this server's
 // first issuer in the place of Entra's.
-func (s *Server) challenge() string {
-	return `Bearer realm="", authorization_uri="` + s.cfg.AuthorizationURI + `", client_id="` + s.cfg.ClientID + `"`
+func (x *exchange) challenge() string {
+	if strings.HasPrefix(x.r.UserAgent(), powerQuery) {
+		return x.powerQueryChallenge()
+	}
+	return `Bearer realm="", authorization_uri="` + x.s.cfg.AuthorizationURI + `", client_id="` + x.s.cfg.ClientID + `"`
+}
+
+// powerQuery begins the User-Agent of Excel and Power BI.
+const powerQuery = "Microsoft.Data.Mashup"
+
+// powerQueryChallenge is what Power Query finds its organisational sign-in by:
+// the authority, bare, and once it asks with an empty token, the address to sign
+// in at (learn.microsoft.com/power-query/connectors/odatafeed). Of Graph's
+// challenge it would take the empty realm.
+func (x *exchange) powerQueryChallenge() string {
+	if x.r.Header.Get("Authorization") == "" {
+		return "Bearer realm=" + strings.TrimSuffix(x.s.cfg.AuthorizationURI, "/oauth2/authorize")
+	}
+	return "Bearer authorization_uri=" + x.s.cfg.AuthorizationURI
 }
 
 // fail answers with err in Graph's error shape. What the client may not read
 // of it goes to the log.
 func (x *exchange) fail(err error) {
+	if x.r.Context().Err() != nil { // nobody is there to hear it
+		x.status, x.code, x.err = statusClientGone, "ClientClosedRequest", err
+		return
+	}
 	f := faces[certstate.ErrorCode(err)]
 	message, target := "The server could not answer. Its log has the reason under this request-id.", ""
 	if e, ok := errors.AsType[*certstate.Error](err); ok {
@@ -54,7 +81,7 @@ func (x *exchange) fail(err error) {
 	h := x.w.Header()
 	switch f.status {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", x.s.challenge())
+		h.Set("WWW-Authenticate", x.challenge())
 	case http.StatusServiceUnavailable, http.StatusInsufficientStorage:
 		h.Set("Retry-After", "1")
 	}

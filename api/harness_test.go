@@ -21,6 +21,7 @@ type harness struct {
 	issuer *authtest.Issuer
 	db     *store.Store
 	server *api.Server
+	cfg    api.Config // of the server, for tests that need another
 }
 
 const (
@@ -53,9 +54,9 @@ func start(t testing.TB) *harness {
 		Enrolled: func(context.Context) ([]string, error) { return enrolled, nil }})
 	srv := httptest.NewUnstartedServer(nil)
 	h.url = "http://" + srv.Listener.Addr().String()
-	h.server, err = api.New(t.Context(), api.Config{BaseURL: h.url, AuthorizationURI: "https://login.example/common/oauth2/authorize",
-		ClientID: authtest.Audience, Store: db, Auth: verifier, Log: quiet})
-	if err != nil {
+	h.cfg = api.Config{BaseURL: h.url, AuthorizationURI: "https://login.example/common/oauth2/authorize",
+		ClientID: authtest.Audience, Store: db, Auth: verifier, Log: quiet}
+	if h.server, err = api.New(t.Context(), h.cfg); err != nil {
 		t.Fatal(err)
 	}
 	srv.Config.Handler = h.server

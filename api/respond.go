@@ -29,6 +29,13 @@ func (x *exchange) json(status int, body []byte) error {
 	return nil
 }
 
+// typed answers with a body of another media type.
+func (x *exchange) typed(mediaType string, body []byte) error {
+	x.w.Header()["Content-Type"] = []string{mediaType}
+	x.write(http.StatusOK, body)
+	return nil
+}
+
 func (x *exchange) plain(status int, text string) {
 	x.w.Header().Set("Content-Type", "text/plain")
 	x.write(status, []byte(text))

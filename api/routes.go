@@ -14,25 +14,36 @@ import (
 type route struct {
 	pattern     string // resource below the version root; {id} is a record's key
 	method      string
-	permissions []auth.Permission // any one of them, from least to most
-	text        bool              // answers with text/plain, whatever Accept says
+	permissions []auth.Permission // any one of them, from least to most; nil: no token is asked for
+	own         bool              // answers in a media type of its own, whatever Accept says
 	handle      func(*exchange) error
 }
 
 var (
 	canRead  = []auth.Permission{auth.ReadAll, auth.ReadWriteAll}
 	canWrite = []auth.Permission{auth.ReadWriteAll}
+	anyone   []auth.Permission
+	canAsk   = []auth.Permission{auth.Authenticated} // each request of a batch is judged by its own route
 )
 
 const (
+	service    = ""
+	metadata   = "$metadata"
+	openAPI    = "openapi.json"
+	singleton  = odata.Singleton
 	collection = odata.CanonicalPath
 	record     = odata.CanonicalPath + "/{id}"
 	count      = odata.CanonicalPath + "/$count"
 	delta      = odata.CanonicalPath + "/delta"
 	history    = odata.CanonicalPath + "/{id}/certstate.history()"
+	batch      = "$batch"
 )
 
 var routes = []route{
+	{service, http.MethodGet, canRead, false, (*exchange).service},
+	{metadata, http.MethodGet, anyone, true, (*exchange).metadata},
+	{openAPI, http.MethodGet, anyone, true, (*exchange).openAPI},
+	{singleton, http.MethodGet, canRead, false, (*exchange).singleton},
 	{collection, http.MethodGet, canRead, false, (*exchange).list},
 	{collection, http.MethodPost, canWrite, false, (*exchange).create},
 	{count, http.MethodGet, canRead, true, (*exchange).count},
@@ -41,7 +52,13 @@ var routes = []route{
 	{record, http.MethodPatch, canWrite, false, (*exchange).update},
 	{record, http.MethodDelete, canWrite, false, (*exchange).delete},
 	{history, http.MethodGet, canRead, false, (*exchange).history},
+	{batch, http.MethodPost, canAsk, false, (*exchange).batch},
 }
+
+// roots are the resources one segment below the version root.
+var roots = []string{metadata, openAPI, singleton}
+
+func (rt *route) anonymous() bool { return rt.permissions == nil }
 
 func (rt *route) scopes() string {
 	names := make([]string, len(rt.permissions))
@@ -51,8 +68,11 @@ func (rt *route) scopes() string {
 	return strings.Join(names, ", ")
 }
 
-// find takes the path to its route and sets the key.
+// find takes the path to its route and sets the version and the key.
 func (x *exchange) find() (*route, error) {
+	if x.refused != nil {
+		return nil, x.refused
+	}
 	path, err := odata.ParsePath(x.r.URL.EscapedPath())
 	if err != nil {
 		return nil, err
@@ -61,20 +81,21 @@ func (x *exchange) find() (*route, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.key = key
+	x.version, x.key = path.Version, key
 	method := x.r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	var allow []string
-	for i := range routes {
-		if routes[i].pattern != pattern {
+	for i := range x.s.routes {
+		rt := &x.s.routes[i]
+		if rt.pattern != pattern {
 			continue
 		}
-		if routes[i].method == method {
-			return &routes[i], nil
+		if rt.method == method {
+			return rt, nil
 		}
-		allow = append(allow, routes[i].method)
+		allow = append(allow, rt.method)
 	}
 	if slices.Contains(allow, http.MethodGet) {
 		allow = append(allow, http.MethodHead)
@@ -87,19 +108,28 @@ func (x *exchange) find() (*route, error) {
 // resource matches a path to the pattern it is an instance of. Names match in
 // any case, as scripts write them; keys do not.
 func resource(p odata.Path) (pattern, key string, err error) {
-	if p.Version != "beta" && p.Version != "v1.0" {
+	if !slices.Contains(odata.Versions, p.Version) {
 		return "", "", certstate.Errorf(certstate.Invalid, "", "Invalid version: %s. Use beta.", p.Version)
 	}
-	names := []string{odata.Singleton, odata.Collection}
-	for i, name := range names {
-		if i >= len(p.Segments) {
-			return "", "", certstate.Errorf(certstate.Invalid, "", "There is nothing to read at this address: the records are at /beta/%s.", odata.CanonicalPath)
-		}
-		if !strings.EqualFold(p.Segments[i], name) || i == 1 && p.Version != "beta" {
-			return "", "", noSegment(p.Segments[i])
-		}
+	if len(p.Segments) == 1 && strings.EqualFold(p.Segments[0], batch) {
+		return batch, "", nil
 	}
-	rest := p.Segments[len(names):]
+	if p.Version != "beta" {
+		return "", "", nothingAt(p.Segments)
+	}
+	if len(p.Segments) == 0 {
+		return service, "", nil
+	}
+	root := slices.IndexFunc(roots, func(name string) bool { return strings.EqualFold(name, p.Segments[0]) })
+	switch {
+	case root < 0:
+		return "", "", noSegment(p.Segments[0])
+	case len(p.Segments) == 1:
+		return roots[root], "", nil
+	case roots[root] != singleton || !strings.EqualFold(p.Segments[1], odata.Collection):
+		return "", "", noSegment(p.Segments[1])
+	}
+	rest, keys := p.Segments[2:], p.Keys[2:]
 	switch {
 	case len(rest) == 0:
 		return collection, "", nil
@@ -107,9 +137,9 @@ func resource(p odata.Path) (pattern, key string, err error) {
 		return history, rest[0], nil
 	case len(rest) > 1:
 		return "", "", noSegment(rest[1])
-	case !p.Keys[len(names)] && strings.EqualFold(rest[0], "$count"):
+	case !keys[0] && strings.EqualFold(rest[0], "$count"):
 		return count, "", nil
-	case !p.Keys[len(names)] && isFunction(rest[0], "delta", "microsoft.graph.delta"):
+	case !keys[0] && isFunction(rest[0], "delta", "microsoft.graph.delta"):
 		return delta, "", nil
 	}
 	return record, rest[0], nil
@@ -120,6 +150,17 @@ func resource(p odata.Path) (pattern, key string, err error) {
 func isFunction(segment string, names ...string) bool {
 	called := strings.TrimSuffix(segment, "()")
 	return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(called, name) })
+}
+
+// nothingAt is the answer below v1.0, where Graph has the singleton, and the
+// singleton no such collection.
+func nothingAt(segments []string) error {
+	for _, s := range segments {
+		if !strings.EqualFold(s, singleton) {
+			return noSegment(s)
+		}
+	}
+	return certstate.Errorf(certstate.Invalid, "", "There is nothing to read at this address: the records are at /beta/%s.", odata.CanonicalPath)
 }
 
 // noSegment is Graph's answer to a path it does not have: 400, not 404.

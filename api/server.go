@@ -23,6 +23,7 @@ type Config struct {
 	ClientID         string // this server's application, for WWW-Authenticate
 	Store            *store.Store
 	Auth             *auth.Verifier
+	Throttle         Throttle
 	Now              func() time.Time // nil: time.Now
 	Log              *slog.Logger     // nil: slog.Default
 }
@@ -30,8 +31,11 @@ type Config struct {
 // Server answers requests.
 type Server struct {
 	cfg      Config
+	routes   []route
 	https    bool // clients come by TLS
 	sealer   *odata.Sealer
+	describe description
+	throttle throttle
 	draining atomic.Bool
 }
 
@@ -49,7 +53,12 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	sealer, err := odata.NewSealer(key, cfg.Now)
-	return &Server{cfg: cfg, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer}, err
+	if err != nil {
+		return nil, err
+	}
+	self, err := describe(cfg.BaseURL)
+	return &Server{cfg: cfg, routes: routes, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer, describe: self,
+		throttle: throttle{Throttle: cfg.Throttle}}, err
 }
 
 // Drain makes /readyz fail, so that a balancer sends no more requests.
@@ -62,8 +71,14 @@ type exchange struct {
 	r  *http.Request
 	id string // request-id
 
+	started time.Time
+
+	within  string // request-id of the batch it is a request of, "" outside
+	refused error  // why that batch does not run it
+
 	clientID  string // client-request-id
 	route     *route
+	version   string // the path's
 	key       string // of the record the path names
 	principal *auth.Principal
 	tenant    store.Tenant
@@ -77,45 +92,68 @@ type exchange struct {
 
 // ServeHTTP is the door: ids and headers, then who is asking, then whether they
 // may, then the route's handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	started := s.now()
-	x := &exchange{s: s, w: w, r: r, id: uuid.NewString()}
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.open(w, r).run() }
+
+// open begins an exchange with what every response carries.
+func (s *Server) open(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{s: s, w: w, r: r, id: uuid.NewString(), started: s.now()}
 	x.headers()
+	return x
+}
+
+// run is the rest of an exchange, down to its line in the log.
+func (x *exchange) run() {
 	switch {
-	case r.URL.Path == "/healthz":
+	case x.r.URL.Path == "/healthz":
 		x.plain(http.StatusOK, "ok")
-	case r.URL.Path == "/readyz":
+	case x.r.URL.Path == "/readyz":
 		x.ready()
-	case r.Method == http.MethodOptions:
+	case x.r.Method == http.MethodOptions:
 		x.preflight()
 	default:
 		if err := x.serve(); err != nil {
 			x.fail(err)
 		}
 	}
-	x.log(s.now().Sub(started))
+	x.log()
 }
 
 func (x *exchange) serve() error {
-	if err := x.authenticate(); err != nil {
-		return err
-	}
 	rt, err := x.find()
+	if err != nil || !rt.anonymous() { // strangers are not told what there is
+		if err := x.authenticate(); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return err
 	}
 	x.route = rt
-	if !x.principal.May(rt.permissions...) {
+	if !rt.anonymous() && !x.principal.May(rt.permissions...) {
 		return certstate.Errorf(certstate.Forbidden, "",
 			"Application is not authorized to perform this operation. Application must have one of the following scopes: %s", rt.scopes())
 	}
+	if err := x.throttled(); err != nil {
+		return err
+	}
+	if err := odata.CheckVersions(x.r.Header["Odata-Maxversion"], x.r.Header["Odata-Version"]); err != nil {
+		return err
+	}
 	x.prefs = odata.ParsePrefer(x.r.Header.Values("Prefer"))
-	if !rt.text {
-		if x.rep, err = odata.Accept(strings.Join(x.r.Header.Values("Accept"), ",")); err != nil {
+	if !rt.own {
+		if x.rep, err = x.representation(); err != nil {
 			return err
 		}
 	}
 	return rt.handle(x)
+}
+
+// representation is what $format asks for or, without it, Accept.
+func (x *exchange) representation() (odata.Representation, error) {
+	if format, given := odata.Format(x.r.URL.RawQuery); given {
+		return odata.ParseFormat(format)
+	}
+	return odata.Accept(strings.Join(x.r.Header.Values("Accept"), ","))
 }
 
 // authenticate sets the principal and its tenant. The tenant comes from the
@@ -183,7 +221,7 @@ var constantHeaders = []struct {
 	{"Cache-Control", []string{"no-cache"}},
 	{"X-Content-Type-Options", []string{"nosniff"}},
 	{"Access-Control-Allow-Origin", []string{"*"}},
-	{"Access-Control-Expose-Headers", []string{"ETag, Location, Preference-Applied, Content-Range, request-id, client-request-id, Retry-After"}},
+	{"Access-Control-Expose-Headers", []string{"ETag, Location, OData-Version, Preference-Applied, Content-Range, request-id, client-request-id, Retry-After"}},
 }
 
 var transportSecurity = []string{"max-age=31536000"}
@@ -192,7 +230,7 @@ var transportSecurity = []string{"max-age=31536000"}
 func (x *exchange) preflight() {
 	h := x.w.Header()
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PATCH, DELETE")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, If-Match, If-None-Match, Prefer, client-request-id, SdkVersion, ConsistencyLevel, "+reasonHeader)
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, If-Match, If-None-Match, Prefer, OData-Version, OData-MaxVersion, client-request-id, SdkVersion, ConsistencyLevel, "+reasonHeader)
 	h.Set("Access-Control-Max-Age", "3600")
 	x.write(http.StatusOK, nil)
 }
@@ -211,13 +249,16 @@ func (x *exchange) ready() {
 
 // log writes the request's one line. It holds no token, no body, no query and
 // no name of a person.
-func (x *exchange) log(took time.Duration) {
+func (x *exchange) log() {
 	level := slog.LevelInfo
 	attrs := make([]slog.Attr, 0, 12)
 	attrs = append(attrs, slog.String("method", x.r.Method), slog.Int("status", x.status),
-		slog.Duration("took", took), slog.String("request_id", x.id))
+		slog.Duration("took", x.s.now().Sub(x.started)), slog.String("request_id", x.id))
 	if x.route != nil {
 		attrs = append(attrs, slog.String("route", x.route.pattern))
+	}
+	if x.within != "" {
+		attrs = append(attrs, slog.String("batch_request_id", x.within))
 	}
 	if p := x.principal; p != nil {
 		attrs = append(attrs, slog.String("tenant", p.Tenant), slog.String("app", p.App))

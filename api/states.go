@@ -21,12 +21,7 @@ func (x *exchange) list() error {
 	if err != nil {
 		return err
 	}
-	// The preferred size goes into the nextLink as $top: headers are not
-	// repeated by those who follow it.
-	if x.prefs.MaxPageSize > 0 {
-		q.Top = q.PageSize(x.prefs.MaxPageSize)
-		x.w.Header().Set("Preference-Applied", "odata.maxpagesize="+strconv.Itoa(q.Top))
-	}
+	x.preferPageSize(&q)
 	at, err := x.position(&q)
 	if err != nil {
 		return err
@@ -58,7 +53,8 @@ func (x *exchange) list() error {
 		if err != nil {
 			return b, err
 		}
-		return sh.AppendCollectionTail(b, x.nextLink(&q, page)), nil
+		link, err := x.nextLink(&q, page)
+		return sh.AppendCollectionTail(b, link), err
 	})
 }
 
@@ -97,16 +93,19 @@ func (x *exchange) asOf(q *odata.Query) (*int64, error) {
 	return &n, err
 }
 
+// maxPosition bounds a position in a link, in bytes.
+const maxPosition = 4 << 10
+
 // nextLink is the absolute URL of the page after, or "".
-func (x *exchange) nextLink(q *odata.Query, page store.Page) string {
+func (x *exchange) nextLink(q *odata.Query, page store.Page) (string, error) {
 	if !page.More {
-		return ""
+		return "", nil
 	}
-	options := q.String()
-	if options != "" {
-		options += "&"
+	at := page.Next.Bytes()
+	if len(at) > maxPosition {
+		return "", certstate.Errorf(certstate.Invalid, "$orderby", "The page ends at a record whose sort key is too long for a link: sort by another property.")
 	}
-	return x.root() + "/" + odata.CanonicalPath + "?" + options + "$skiptoken=" + x.s.sealer.Seal(odata.PageToken, x.tenant.ID, q, page.Next.Bytes())
+	return x.link(odata.CanonicalPath, q, odata.PageToken, at), nil
 }
 
 // count answers with the number of records, in digits and nothing else.

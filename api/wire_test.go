@@ -187,7 +187,7 @@ func (w *wire) send(t *testing.T, text string) (*http.Response, []byte) {
 func (w *wire) remember(res *http.Response, body []byte) {
 	var m map[string]any
 	_ = json.Unmarshal(body, &m)
-	for name, member := range map[string]string{"id": "id", "next": "@odata.nextLink", "deltaLink": "@odata.deltaLink"} {
+	for name, member := range map[string]string{"id": "id", "next": "@odata.nextLink", "deltaLink": "@odata.deltaLink", "modified": "lastModifiedDateTime"} {
 		if v, ok := m[member].(string); ok {
 			w.vars[name] = v
 		}

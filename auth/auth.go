@@ -27,6 +27,9 @@ const (
 	ReadWriteAll Permission = "DeviceManagementConfiguration.ReadWrite.All"
 )
 
+// Authenticated is what every principal may do.
+const Authenticated Permission = ""
+
 // Principal is who a verified token speaks for.
 type Principal struct {
 	Tenant      string // GUID, lower case
@@ -43,7 +46,7 @@ func (p *Principal) Delegated() bool { return p.User != "" }
 // compared whole and case-sensitively.
 func (p *Principal) May(anyOf ...Permission) bool {
 	for _, want := range anyOf {
-		if slices.Contains(p.permissions, string(want)) {
+		if want == Authenticated || slices.Contains(p.permissions, string(want)) {
 			return true
 		}
 	}

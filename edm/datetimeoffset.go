@@ -15,6 +15,9 @@ type DateTimeOffset struct {
 	Offset int64 // minutes east of UTC, -840 to 840
 }
 
+// Precision is how many digits after the second a DateTimeOffset has.
+const Precision = 7
+
 const (
 	ticksPerSecond = 10_000_000
 	unixEpoch      = 62_135_596_800 // seconds from year 1 to 1970

@@ -19,6 +19,9 @@ type Row struct {
 	Err   error
 }
 
+// ErrRead is wrapped by the fault of a source that cannot be read to its end.
+var ErrRead = errors.New("the source cannot be read to its end")
+
 // maxLine bounds a line of NDJSON, in bytes.
 const maxLine = 1 << 20
 
@@ -46,7 +49,7 @@ func NDJSON(r io.Reader) iter.Seq[Row] {
 				row.State, row.Err = decodeRow(line)
 			}
 			if err != nil && !errors.Is(err, io.EOF) {
-				row.State, row.Err = nil, fmt.Errorf("read: %w", err)
+				row.State, row.Err = nil, errors.Join(ErrRead, err)
 				yield(row)
 				return
 			}

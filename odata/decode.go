@@ -29,42 +29,81 @@ type Body struct {
 // fault: unknown and repeated members, values of another type, null where the
 // property has none, text that is not valid UTF-8.
 func DecodeBody(data []byte) (*Body, error) {
-	data = bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF")) // RFC 8259 §8.1: .NET clients send it
-	d := decoder{dec: jsontext.NewDecoder(bytes.NewBuffer(data))}
-	if d.dec.PeekKind() != '{' {
-		if _, err := d.dec.ReadToken(); err != nil {
-			return nil, d.syntax(err)
-		}
-		return nil, certstate.Errorf(certstate.Invalid, "", "The request body must be one JSON object.")
-	}
-	if _, err := d.dec.ReadToken(); err != nil {
-		return nil, d.syntax(err)
-	}
-	for d.dec.PeekKind() == '"' {
-		if err := d.member(); err != nil {
-			return nil, err
-		}
-	}
-	if _, err := d.dec.ReadToken(); err != nil {
-		return nil, d.syntax(err)
-	}
-	if _, err := d.dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, certstate.Errorf(certstate.Invalid, "", "The request body must be one JSON object; something follows it.")
+	d := decoder{dec: newDecoder(data)}
+	if err := document(d.dec, d.member); err != nil {
+		return nil, err
 	}
 	return &d.body, nil
 }
+
+func newDecoder(data []byte) *jsontext.Decoder {
+	data = bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF")) // RFC 8259 §8.1: .NET clients send it
+	return jsontext.NewDecoder(bytes.NewBuffer(data))
+}
+
+// document reads a body that is one JSON object and nothing else.
+func document(dec *jsontext.Decoder, read func(name string) error) error {
+	if err := members(dec, "The request body", read); err != nil {
+		return err
+	}
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return certstate.Errorf(certstate.Invalid, "", "The request body must be one JSON object; something follows it.")
+	}
+	return nil
+}
+
+// members reads a JSON object and has read take the value of each member.
+func members(dec *jsontext.Decoder, what string, read func(name string) error) error {
+	kind := dec.PeekKind()
+	if _, err := dec.ReadToken(); err != nil {
+		return badJSON(err)
+	}
+	if kind != '{' {
+		return certstate.Errorf(certstate.Invalid, "", "%s must be one JSON object.", what)
+	}
+	for dec.PeekKind() == '"' {
+		tok, err := dec.ReadToken()
+		if err != nil {
+			return badJSON(err)
+		}
+		if err := read(tok.String()); err != nil {
+			return err
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return badJSON(err)
+	}
+	return nil
+}
+
+// elements reads a JSON array and has read take each of its values.
+func elements(dec *jsontext.Decoder, what string, read func() error) error {
+	kind := dec.PeekKind()
+	if _, err := dec.ReadToken(); err != nil {
+		return badJSON(err)
+	}
+	if kind != '[' {
+		return certstate.Errorf(certstate.Invalid, what, "'%s' must be an array.", what)
+	}
+	for k := dec.PeekKind(); k != ']' && k != 0; k = dec.PeekKind() {
+		if err := read(); err != nil {
+			return err
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return badJSON(err)
+	}
+	return nil
+}
+
+func isAnnotation(name string) bool { return strings.Contains(name, "@") }
 
 type decoder struct {
 	dec  *jsontext.Decoder
 	body Body
 }
 
-func (d *decoder) member() error {
-	tok, err := d.dec.ReadToken()
-	if err != nil {
-		return d.syntax(err)
-	}
-	name := tok.String()
+func (d *decoder) member(name string) error {
 	if base, term, found := strings.Cut(name, "@"); found {
 		return d.annotation(base, term)
 	}
@@ -74,11 +113,11 @@ func (d *decoder) member() error {
 	}
 	val, err := d.dec.ReadToken()
 	if err != nil {
-		return d.syntax(err)
+		return badJSON(err)
 	}
 	p := &certstate.Properties[i]
 	if p.Is(certstate.Computed) {
-		return d.skip(val)
+		return skipValue(d.dec, val)
 	}
 	d.body.Sent |= 1 << i
 	field := p.Field(&d.body.State)
@@ -105,7 +144,7 @@ func (d *decoder) unknown(name string) error {
 func (d *decoder) annotation(base, term string) error {
 	tok, err := d.dec.ReadToken()
 	if err != nil {
-		return d.syntax(err)
+		return badJSON(err)
 	}
 	if base == "" && (term == "odata.type" || term == "type") {
 		d.body.TypeDeclared = true
@@ -114,26 +153,27 @@ func (d *decoder) annotation(base, term string) error {
 				"The type '%s' is not '#%s'.", clip(tok.String()), certstate.TypeName)
 		}
 	}
-	return d.skip(tok)
+	return skipValue(d.dec, tok)
 }
 
-// skip reads to the end of the value that tok began.
-func (d *decoder) skip(tok jsontext.Token) error {
+// skipValue reads to the end of the value that tok began.
+func skipValue(dec *jsontext.Decoder, tok jsontext.Token) error {
 	if k := tok.Kind(); k != '{' && k != '[' {
 		return nil
 	}
-	for depth := d.dec.StackDepth(); d.dec.StackDepth() >= depth; {
-		if d.dec.StackDepth() > MaxDepth {
+	for depth := dec.StackDepth(); dec.StackDepth() >= depth; {
+		if dec.StackDepth() > MaxDepth {
 			return certstate.Errorf(certstate.Invalid, "", "The request body is nested deeper than %d levels.", MaxDepth)
 		}
-		if _, err := d.dec.ReadToken(); err != nil {
-			return d.syntax(err)
+		if _, err := dec.ReadToken(); err != nil {
+			return badJSON(err)
 		}
 	}
 	return nil
 }
 
-func (d *decoder) syntax(err error) error {
+// badJSON turns a decoder's failure into what the client may read.
+func badJSON(err error) error {
 	if errors.Is(err, jsontext.ErrDuplicateName) {
 		return certstate.Errorf(certstate.Invalid, pointerName(err), "The request body has the member '%s' more than once.", pointerName(err))
 	}

@@ -77,6 +77,17 @@ type Logic struct {
 // Not is true for false, false for true, null for null.
 type Not struct{ X Expr }
 
+// And is the conjunction of two filters, each of which may be nil.
+func And(a, b Expr) Expr {
+	if a == nil || b == nil {
+		if a == nil {
+			return b
+		}
+		return a
+	}
+	return &Logic{true, a, b}
+}
+
 func (e *Literal) Type() Type  { return e.Value.Type }
 func (e *Property) Type() Type { return PropertyType(e.Index) }
 func (e *Call) Type() Type     { return e.Fn.Result }

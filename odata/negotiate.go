@@ -42,7 +42,7 @@ func Accept(header string) (Representation, error) {
 		}
 		switch mt {
 		case "application/json":
-			return representation(params)
+			return representation("Accept", params)
 		case "*/*", "application/*":
 			wildcard = true
 		}
@@ -54,7 +54,58 @@ func Accept(header string) (Representation, error) {
 		"A supported MIME type could not be found that matches the acceptable MIME types for the request: ask for application/json.")
 }
 
-func representation(params map[string]string) (Representation, error) {
+// ParseFormat reads the value of $format: json in any case, or a media type as
+// in Accept, which it overrules (OData Protocol §11.2.12).
+func ParseFormat(value string) (Representation, error) {
+	if strings.EqualFold(value, "json") {
+		return Representation{}, nil
+	}
+	if mt, params, err := mime.ParseMediaType(value); err == nil && mt == "application/json" {
+		return representation("$format", params)
+	}
+	return Representation{}, UnknownFormat(value, "json, or application/json with the parameters odata.metadata and IEEE754Compatible")
+}
+
+// UnknownFormat refuses a value of $format as Accept would be refused.
+func UnknownFormat(value, known string) error {
+	return certstate.Errorf(certstate.NotAcceptable, "$format", "$format=%s is not supported: use %s.", clip(value), known)
+}
+
+// CheckVersions refuses a request whose answer may only be in a version of OData
+// before 4.0, or whose body is not in 4.0 or 4.01 (OData Protocol §8.1.5, §8.2.7).
+// The arguments are the values of OData-MaxVersion and of OData-Version.
+func CheckVersions(max, body []string) error {
+	for _, v := range max {
+		major, ok := majorVersion(v)
+		if !ok {
+			return certstate.Errorf(certstate.Invalid, "OData-MaxVersion", "OData-MaxVersion: '%s' is not a version such as 4.0.", clip(v))
+		}
+		if len(major) == 0 || len(major) == 1 && major < "4" {
+			return certstate.Errorf(certstate.Invalid, "OData-MaxVersion", "OData-MaxVersion: %s excludes 4.0, in which this service answers.", clip(v))
+		}
+	}
+	for _, v := range body {
+		if bare, _, _ := strings.Cut(v, ";"); bare != "4.0" && bare != "4.01" {
+			return certstate.Errorf(certstate.Invalid, "OData-Version", "OData-Version: '%s' is not supported: send 4.0 or 4.01.", clip(v))
+		}
+	}
+	return nil
+}
+
+// majorVersion is what stands before the point, without leading zeros. Older
+// .NET clients add ";NetFx".
+func majorVersion(v string) (major string, ok bool) {
+	v, _, _ = strings.Cut(v, ";")
+	major, minor, _ := strings.Cut(v, ".")
+	if major == "" || strings.Trim(major+minor, "0123456789") != "" {
+		return "", false
+	}
+	return strings.TrimLeft(major, "0"), true
+}
+
+// representation reads the parameters of application/json; where names the
+// place they stand in.
+func representation(where string, params map[string]string) (Representation, error) {
 	r := Representation{IEEE754: strings.EqualFold(params["ieee754compatible"], "true")}
 	level := params["odata.metadata"]
 	if level == "" {
@@ -67,7 +118,7 @@ func representation(params map[string]string) (Representation, error) {
 	case "full":
 		r.Level = Full
 	default:
-		return r, certstate.Errorf(certstate.NotAcceptable, "Accept", "odata.metadata=%s is not one of none, minimal, full.", clip(level))
+		return r, certstate.Errorf(certstate.NotAcceptable, where, "odata.metadata=%s is not one of none, minimal, full.", clip(level))
 	}
 	return r, nil
 }

@@ -18,6 +18,10 @@ const (
 	MaxPageSize     = 1000
 )
 
+// MaxQuery bounds the query of a URL, in bytes. The link to the next page holds
+// it again, with the token, and must fit a request's headers.
+const MaxQuery = 16 << 10
+
 // MaxSkip bounds $skip: what is skipped is walked over.
 const MaxSkip = 100_000
 
@@ -35,6 +39,7 @@ type Query struct {
 	SkipToken string
 	Delta     string              // a $deltatoken
 	AsOf      *edm.DateTimeOffset // the time to answer for, nil for now
+	Format    string              // as given: who answers reads it by [Format], before anything else
 }
 
 // Condition is what a record must satisfy: filter and search, nil for none.
@@ -64,6 +69,7 @@ type Options []option
 // The table of options. They are read in the order of a set: $orderby after
 // $apply, whose columns it may name.
 var (
+	optFormat    = option{"$format", parse(func(q *Query, v string) error { q.Format = v; return nil })}
 	optSelect    = option{"$select", parse((*Query).parseSelect)}
 	optFilter    = option{"$filter", (*Query).parseFilter}
 	optSteady    = option{"$filter", (*Query).parseSteadyFilter}
@@ -85,15 +91,40 @@ func parse(read func(*Query, string) error) func(*Query, string, map[string]stri
 
 // What each kind of request takes.
 var (
-	ListOptions  = Options{optSelect, optFilter, optSearch, optApply, optOrder, optTop, optSkip, optCount, optSkipToken, optAsOf}
-	ReadOptions  = Options{optSelect, optAsOf}
+	ListOptions  = Options{optSelect, optFilter, optSearch, optApply, optOrder, optTop, optSkip, optCount, optSkipToken, optAsOf, optFormat}
+	ReadOptions  = Options{optSelect, optAsOf, optFormat}
 	CountOptions = Options{optFilter, optSearch, optAsOf}
-	WriteOptions = Options{optSelect}
+	WriteOptions = Options{optSelect, optFormat}
+	FormatOption = Options{optFormat} // all that a resource takes which is not a record
 	NoOptions    = Options{}
 
-	DeltaOptions   = Options{optSelect, optSteady, optTop, optSkipToken, optDelta}
-	HistoryOptions = Options{optTop, optSkipToken}
+	DeltaOptions   = Options{optSelect, optSteady, optTop, optSkipToken, optDelta, optFormat}
+	HistoryOptions = Options{optTop, optSkipToken, optFormat}
 )
+
+// Names lists the options as they are documented.
+func (o Options) Names() []string {
+	names := make([]string, len(o))
+	for i := range o {
+		names[i] = o[i].name
+	}
+	return names
+}
+
+// Has reports whether an option is in the set, by its documented name.
+func (o Options) Has(name string) bool { return slices.Contains(o.Names(), name) }
+
+// Format is the value of $format in the raw query of a URL. [ParseQuery]
+// refuses it where it may not stand, and a second one.
+func Format(raw string) (value string, given bool) {
+	for pair := range strings.SplitSeq(raw, "&") {
+		name, value, err := unescapePair(pair)
+		if err == nil && optionKey(name) == optFormat.key() {
+			return value, true
+		}
+	}
+	return "", false
+}
 
 // ParseQuery reads the raw query of a URL. Names may carry their $ plain, as
 // %24 or not at all, in any case (OData URL Conventions §5.1, Graph's
@@ -120,6 +151,9 @@ func ParseQuery(raw string, allowed Options) (Query, error) {
 // splitQuery takes the raw query apart: the values of options, by key, and
 // those of parameter aliases.
 func splitQuery(raw string, allowed Options) (values, aliases map[string]string, err error) {
+	if len(raw) > MaxQuery {
+		return nil, nil, certstate.Errorf(certstate.Invalid, "", "The query is longer than %d bytes: ask in several requests.", MaxQuery)
+	}
 	values, aliases = map[string]string{}, map[string]string{}
 	for pair := range strings.SplitSeq(raw, "&") {
 		if pair == "" {
@@ -169,13 +203,9 @@ func unescapePair(pair string) (name, value string, err error) {
 }
 
 func unknownOption(name string, allowed Options) error {
-	names := make([]string, len(allowed))
-	for i, o := range allowed {
-		names[i] = o.name
-	}
 	takes := "This resource takes no query options."
-	if len(names) > 0 {
-		takes = "This resource takes " + strings.Join(names, ", ") + "."
+	if len(allowed) > 0 {
+		takes = "This resource takes " + strings.Join(allowed.Names(), ", ") + "."
 	}
 	return certstate.Errorf(certstate.Invalid, clip(name),
 		"The query specified in the URI is not valid. Query option '%s' is not allowed. %s", clip(name), takes)
@@ -328,6 +358,9 @@ func (q *Query) String() string {
 	if q.AsOf != nil {
 		add("certstate.asOf", q.AsOf.Text())
 	}
+	if q.Format != "" {
+		add("$format", q.Format)
+	}
 	return b.String()
 }
 
@@ -350,7 +383,7 @@ func (q *Query) orderText() string {
 // no client's re-encoding has been seen to change.
 func escapeValue(v string) string { return readable.Replace(url.QueryEscape(v)) }
 
-var readable = strings.NewReplacer("+", "%20", "%2C", ",", "%28", "(", "%29", ")", "%3A", ":", "%2F", "/", "%24", "$", "%40", "@")
+var readable = strings.NewReplacer("+", "%20", "%2C", ",", "%28", "(", "%29", ")", "%3A", ":", "%2F", "/", "%24", "$", "%40", "@", "%27", "'")
 
 func clip(s string) string {
 	if len(s) > 128 {

@@ -15,15 +15,18 @@ const (
 	CanonicalPath = Singleton + "/" + Collection
 )
 
+// Versions are the version roots there are. The records are below the first.
+var Versions = []string{"beta", "v1.0"}
+
 // Path is a resource path cut into its parts.
 type Path struct {
-	Version  string   // "beta" or "v1.0", lower case
+	Version  string   // one of Versions if it is right, lower case
 	Segments []string // decoded; a key in parentheses is a segment of its own
 	Keys     []bool   // Keys[i]: Segments[i] was written as ('key')
 }
 
-// ParsePath cuts an escaped URL path. Both key forms come out the same:
-// /Set/a%2Fb and /Set('a%2Fb') are the segments "Set" and "a/b"
+// ParsePath cuts an escaped URL path. All key forms come out the same:
+// /Set/a%2Fb, /Set('a%2Fb') and /Set(id='a%2Fb') are the segments "Set" and "a/b"
 // (OData URL Conventions §4.3.1, §4.3.6). A quote inside a parenthesised key
 // is doubled.
 func ParsePath(escaped string) (Path, error) {
@@ -54,6 +57,7 @@ func cutKey(s string) (name, key string, keyed bool, err error) {
 		return s, "", false, nil
 	}
 	quoted, closed := strings.CutSuffix(rest, ")")
+	quoted = strings.TrimPrefix(quoted, "id=") // the key by its name
 	if len(quoted) < 2 || !closed || quoted[0] != '\'' || quoted[len(quoted)-1] != '\'' {
 		return "", "", false, certstate.Errorf(certstate.Invalid, s,
 			"The key in %q must be a quoted string: %s('id').", s, Collection)

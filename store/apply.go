@@ -24,8 +24,11 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 	if at.Skip+q.Skip > maxGroups {
 		return p, certstate.Errorf(certstate.Invalid, "$apply", "There are more than %d groups: filter before grouping.", maxGroups)
 	}
-	ctx, cancel := watched(ctx, q, at.AsOf)
-	defer cancel()
+	ctx, done, err := s.watched(ctx, q, at.AsOf)
+	if err != nil {
+		return p, err
+	}
+	defer done()
 	sel, err := s.newSelection(ctx, t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
 	if err != nil {
 		return p, tooSlow(ctx, err)
@@ -59,21 +62,17 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 
 // Groups counts the groups of the query's $apply.
 func (s *Store) Groups(ctx context.Context, t Tenant, q *odata.Query, at Position) (n int64, err error) {
-	ctx, cancel := watched(ctx, q, at.AsOf)
-	defer cancel()
+	ctx, done, err := s.watched(ctx, q, at.AsOf)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
 	sel, err := s.newSelection(ctx, t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
 	if err != nil {
 		return 0, tooSlow(ctx, err)
 	}
-	rows, err := sel.query(ctx, "SELECT count(*) FROM ("+sel.grouping()+")")
-	if err = errors.Join(err, sel.err); err != nil {
-		return 0, tooSlow(ctx, err)
-	}
-	defer rows.Close()
-	if rows.Next() {
-		err = rows.Scan(&n)
-	}
-	return n, tooSlow(ctx, errors.Join(err, rows.Err()))
+	n, err = sel.number(ctx, "SELECT count(*) FROM ("+sel.grouping()+")")
+	return n, tooSlow(ctx, errors.Join(err, sel.err))
 }
 
 // grouping writes the statement of $apply up to its LIMIT. Every column is a

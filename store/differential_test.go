@@ -52,7 +52,7 @@ func TestQueriesMeanTheSame(t *testing.T) {
 			if len(want) == 0 {
 				empty++
 			}
-			got := follow(t, s, tn, &q, store.Position{Now: now.Ticks, AsOf: asOf}, 1+g.IntN(len(states)))
+			got := readPages(t, s, tn, &q, store.Position{Now: now.Ticks, AsOf: asOf}, 1+g.IntN(len(states)))
 			if !slices.Equal(got, want) {
 				t.Fatalf("seed %d, query %d: %s\nread as %s\ngot  %q\nwant %q", seed, n, raw, q.String(), got, want)
 			}
@@ -171,8 +171,8 @@ func compareValues(property int, a, b *certstate.State) int {
 	return 0
 }
 
-// follow reads all pages of a query.
-func follow(t *testing.T, s *store.Store, tn store.Tenant, q *odata.Query, from store.Position, size int) (ids []string) {
+// readPages reads all pages of a query.
+func readPages(t *testing.T, s *store.Store, tn store.Tenant, q *odata.Query, from store.Position, size int) (ids []string) {
 	t.Helper()
 	page := store.Page{Next: from, More: true}
 	for page.More {

@@ -27,7 +27,11 @@ func (sel *selection) plan(ctx context.Context, cond odata.Expr) error {
 	best, least, way := -1, sel.s.rare+1, ""
 	for i, c := range conjuncts {
 		mark := len(sel.args)
-		if in := sel.wayIn(c); in != "" {
+		in, err := sel.wayIn(ctx, c)
+		if err != nil {
+			return err
+		}
+		if in != "" {
 			n, err := sel.countTo(ctx, in, least)
 			if err != nil {
 				return err
@@ -61,58 +65,51 @@ func conjunctsOf(e odata.Expr) []odata.Expr {
 }
 
 // countTo counts the rows of a statement up to a limit.
-func (sel *selection) countTo(ctx context.Context, text string, limit int) (n int, err error) {
+func (sel *selection) countTo(ctx context.Context, text string, limit int) (int, error) {
 	mark := len(sel.args)
 	defer func() { sel.args = sel.args[:mark] }()
-	rows, err := sel.query(ctx, "SELECT count(*) FROM ("+text+" LIMIT "+sel.bind(limit)+")")
-	if err != nil {
-		return 0, err
-	}
-	defer rows.Close()
-	if rows.Next() {
-		err = rows.Scan(&n)
-	}
-	return n, err
+	n, err := sel.number(ctx, "SELECT count(*) FROM ("+text+" LIMIT "+sel.bind(limit)+")")
+	return int(n), err
 }
 
 // wayIn selects the keys of the records for which a conjunct holds by an index
 // made for it, or is "" if there is none, or the order that is asked for walks
 // along it anyway.
-func (sel *selection) wayIn(c odata.Expr) string {
-	const from = "SELECT k FROM state WHERE tenant = $1 AND "
-	var x odata.Expr
-	equal := false
+func (sel *selection) wayIn(ctx context.Context, c odata.Expr) (string, error) {
 	switch c := c.(type) {
 	case *odata.Term:
-		return sel.byTerm(c)
+		return sel.byTerm(ctx, c)
 	case *odata.Compare:
 		if c.Keys != nil && c.Op == odata.Eq {
-			return sel.byKeys(c.L.(*odata.Property), c.Keys)
+			return sel.byKeys(c.L.(*odata.Property), c.Keys), nil
 		}
-		if c.Op == odata.Ne || !constant(c.R) {
-			return ""
+		if c.Op != odata.Ne && constant(c.R) {
+			return sel.byColumn(c, c.L, c.Op == odata.Eq), nil
 		}
-		x, equal = c.L, c.Op == odata.Eq
 	case *odata.In:
-		if c.Keys != nil {
-			if len(c.Rest) > 0 {
-				return ""
-			}
-			return sel.byKeys(c.X.(*odata.Property), c.Keys)
+		if c.Keys == nil {
+			return sel.byColumn(c, c.X, false), nil
 		}
-		x = c.X
+		if len(c.Rest) == 0 {
+			return sel.byKeys(c.X.(*odata.Property), c.Keys), nil
+		}
 	case *odata.Call:
-		if c.Fn.Name != "startswith" || !constant(c.Args[1]) {
-			return ""
+		if c.Fn.Name == "startswith" && constant(c.Args[1]) {
+			return sel.byColumn(c, c.Args[0], false), nil
 		}
-		x = c.Args[0]
 	}
+	return "", nil
+}
+
+// byColumn selects the records for which a condition on x holds, if x is a
+// property with an index.
+func (sel *selection) byColumn(c, x odata.Expr, equal bool) string {
 	p, ok := x.(*odata.Property)
 	if !ok || sel.walked(p.Index, equal) {
 		return ""
 	}
-	column := certstate.Properties[p.Index].Column
-	switch {
+	const from = "SELECT k FROM state WHERE tenant = $1 AND "
+	switch column := certstate.Properties[p.Index].Column; {
 	case column == "id":
 		return from + sel.isTrue(c) + " AND part = " + sel.bind(sel.t.part())
 	case indexedColumns()[column]:

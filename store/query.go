@@ -92,14 +92,22 @@ func simple(q *odata.Query, asOf *int64) bool {
 	return q.Condition() == nil && len(q.Order) == 0 && q.Apply == nil && asOf == nil
 }
 
-// watched bounds the time of all that is not simple.
-func watched(ctx context.Context, q *odata.Query, asOf *int64) (context.Context, context.CancelFunc) {
+// watched bounds the time of all that is not simple, the wait for its turn
+// included: some connections are always left to what is simple.
+func (s *Store) watched(ctx context.Context, q *odata.Query, asOf *int64) (context.Context, context.CancelFunc, error) {
 	if simple(q, asOf) {
 		// The drivers keep a goroutine for each statement that can be
 		// cancelled, which costs more than the statement.
-		return context.WithoutCancel(ctx), func() {}
+		return context.WithoutCancel(ctx), func() {}, nil
 	}
-	return context.WithTimeoutCause(ctx, statementTime, errTooSlow)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.limit, errTooSlow)
+	select {
+	case s.watching <- struct{}{}:
+		return ctx, func() { cancel(); <-s.watching }, nil
+	case <-ctx.Done():
+		cancel()
+		return nil, nil, certstate.Errorf(certstate.Unavailable, "", "Too many queries are being answered. Try again.")
+	}
 }
 
 var errTooSlow = certstate.Errorf(certstate.Invalid, "$filter",
@@ -107,7 +115,7 @@ var errTooSlow = certstate.Errorf(certstate.Invalid, "$filter",
 
 // tooSlow turns the error of an interrupted statement into what the client is told.
 func tooSlow(ctx context.Context, err error) error {
-	if err != nil && context.Cause(ctx) == errTooSlow {
+	if err != nil && errors.Is(context.Cause(ctx), errTooSlow) {
 		return errTooSlow
 	}
 	return err
@@ -118,8 +126,11 @@ func tooSlow(ctx context.Context, err error) error {
 // an earlier page gave. The State passed to fn is reused; it holds the
 // properties of the query's $select, those it sorts by, and the id.
 func (s *Store) List(ctx context.Context, t Tenant, q *odata.Query, at Position, limit int, fn func(*certstate.State) error) (p Page, err error) {
-	ctx, cancel := watched(ctx, q, at.AsOf)
-	defer cancel()
+	ctx, done, err := s.watched(ctx, q, at.AsOf)
+	if err != nil {
+		return p, err
+	}
+	defer done()
 	sel, err := s.newSelection(ctx, t, q, q.Condition(), edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
 	if err != nil {
 		return p, tooSlow(ctx, err)
@@ -264,6 +275,11 @@ func (sel *selection) segments(at Position) (list []segment) {
 func (sel *selection) run(ctx context.Context, seg segment, set certstate.Set, limit, skip int) (*sql.Rows, error) {
 	mark := len(sel.args)
 	defer func() { sel.args = sel.args[:mark] }()
+	return sel.query(ctx, sel.statement(seg, set, limit, skip))
+}
+
+// statement writes a segment's statement.
+func (sel *selection) statement(seg segment, set certstate.Set, limit, skip int) string {
 	rest := sel.cond
 	for _, t := range seg.alike {
 		rest += " AND " + t.text + " = " + sel.bind(t.value)
@@ -279,7 +295,7 @@ func (sel *selection) run(ctx context.Context, seg segment, set certstate.Set, l
 	if seg.after == nil && skip > 0 {
 		rest += " OFFSET " + sel.bind(skip)
 	}
-	return sel.query(ctx, "SELECT k, ver, absent, "+strings.Join(columns(set), ", ")+" FROM "+sel.source+" WHERE "+sel.tenant+rest)
+	return "SELECT k, ver, absent, " + strings.Join(columns(set), ", ") + " FROM " + sel.source + " WHERE " + sel.tenant + rest
 }
 
 func orderBy(terms []sortTerm) string {
@@ -340,21 +356,30 @@ func (s *Store) Count(ctx context.Context, t Tenant, q *odata.Query, now edm.Dat
 	if cond == nil && asOf == nil {
 		return s.Live(ctx, t)
 	}
-	ctx, cancel := watched(ctx, q, asOf)
-	defer cancel()
+	ctx, done, err := s.watched(ctx, q, asOf)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
 	sel, err := s.newSelection(ctx, t, q, cond, now, asOf)
 	if err != nil {
 		return 0, tooSlow(ctx, err)
 	}
-	rows, err := sel.query(ctx, "SELECT count(*) FROM "+sel.source+" WHERE "+sel.tenant+sel.cond)
+	n, err = sel.number(ctx, "SELECT count(*) FROM "+sel.source+" WHERE "+sel.tenant+sel.cond)
+	return n, tooSlow(ctx, err)
+}
+
+// number is the one number that a statement gives.
+func (sel *selection) number(ctx context.Context, text string) (n int64, err error) {
+	rows, err := sel.query(ctx, text)
 	if err != nil {
-		return 0, tooSlow(ctx, err)
+		return 0, err
 	}
 	defer rows.Close()
 	if rows.Next() {
 		err = rows.Scan(edm.Int64Column(&n))
 	}
-	return n, tooSlow(ctx, errors.Join(err, rows.Err()))
+	return n, errors.Join(err, rows.Err())
 }
 
 // Live is the number of the tenant's records, which its parts keep.

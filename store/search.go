@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"strings"
 
 	"certstate"
@@ -28,33 +29,49 @@ func containsPhrase(w *where, t *odata.Term) string {
 	return "instr(words, " + w.bind(t.Phrase) + ") > 0"
 }
 
-// byTerm selects the records that a term matches: those that have its longest
+// byTerm selects the records that a term matches: those that have its rarest
 // word, and of these those that have the phrase; and those with its keys.
-func (sel *selection) byTerm(t *odata.Term) string {
+func (sel *selection) byTerm(ctx context.Context, t *odata.Term) (string, error) {
 	var lists []string
 	if t.Phrase != "" {
-		lists = append(lists, sel.byWord(t))
+		text, err := sel.byPhrase(ctx, t)
+		if err != nil {
+			return "", err
+		}
+		lists = append(lists, text)
 	}
 	for i := range certstate.Properties {
 		if certstate.Properties[i].Keys != nil {
 			lists = append(lists, sel.byKeys(&odata.Property{Index: i}, t.Keys))
 		}
 	}
-	return strings.Join(lists, " UNION ALL ")
+	return strings.Join(lists, " UNION ALL "), nil
 }
 
-func (sel *selection) byWord(t *odata.Term) string {
+func (sel *selection) byPhrase(ctx context.Context, t *odata.Term) (string, error) {
 	words := strings.Fields(t.Phrase)
-	from := words[len(words)-1] // which may be only begun
-	to := afterPrefix(from)
-	for _, whole := range words[:len(words)-1] {
-		if len(whole) > len(from) {
-			from, to = whole, whole+"\x00"
+	last := len(words) - 1 // which may be only begun
+	if last == 0 {
+		return sel.byWord(words[0], afterPrefix(words[0])), nil
+	}
+	best, least := sel.byWord(words[last], afterPrefix(words[last])), sel.s.rare+1
+	for i, word := range words {
+		text := best
+		if i < last {
+			text = sel.byWord(word, word+"\x00")
+		}
+		n, err := sel.countTo(ctx, text, least)
+		if err != nil {
+			return "", err
+		}
+		if n < least {
+			best, least = text, n
 		}
 	}
-	text := "SELECT k FROM word WHERE part = " + sel.bind(sel.t.part()) + " AND tenant = $1 AND word >= " + sel.bind(from) + " AND word < " + sel.bind(to)
-	if len(words) > 1 {
-		text += " AND EXISTS (SELECT 1 FROM state WHERE state.k = word.k AND state.tenant = $1 AND " + containsPhrase(&sel.where, t) + ")"
-	}
-	return text
+	return best + " AND EXISTS (SELECT 1 FROM state WHERE state.k = word.k AND state.tenant = $1 AND " + containsPhrase(&sel.where, t) + ")", nil
+}
+
+// byWord selects the records with a word from one text up to before another.
+func (sel *selection) byWord(from, to string) string {
+	return "SELECT k FROM word WHERE part = " + sel.bind(sel.t.part()) + " AND tenant = $1 AND word >= " + sel.bind(from) + " AND word < " + sel.bind(to)
 }

@@ -108,7 +108,7 @@ func lockFile(path string) (*os.File, error) {
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		who, _ := io.ReadAll(io.LimitReader(f, 200))
-		return nil, errors.Join(fmt.Errorf("%s is served already, by %s", path, strings.TrimSpace(string(who))), f.Close())
+		return nil, errors.Join(fmt.Errorf("%s %w, by %s", path, ErrServed, strings.TrimSpace(string(who))), f.Close())
 	}
 	host, _ := os.Hostname()
 	who := fmt.Sprintf("process %d on %s since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))

@@ -27,9 +27,12 @@ type Store struct {
 	now   func() time.Time
 	log   *slog.Logger
 
-	rare    int // rareUpTo, which tests set
-	tenants tenantCache
-	queries statements
+	rare  int           // rareUpTo, and
+	limit time.Duration // statementTime, which tests set
+
+	watching chan struct{} // holds an entry for each query that may take long
+	tenants  tenantCache
+	queries  statements
 
 	queue  chan *job
 	closed atomic.Bool
@@ -58,7 +61,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if !ok || path == "" {
 		return nil, fmt.Errorf("database %q: write it as sqlite:PATH", url)
 	}
-	s := &Store{path: path, rare: rareUpTo, now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
+	s := &Store{path: path, rare: rareUpTo, limit: statementTime, watching: make(chan struct{}, max(1, readConns()-2)), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
 	if s.now == nil {
 		s.now = time.Now
 	}

@@ -229,7 +229,7 @@ func (w *where) function(e *odata.Call) sqlValue {
 		replace = append(replace, "{"+n+"}", v.text, "{"+n+"o}", v.offset, "{"+n+"l}", "("+v.text+" + "+v.offset+" * 600000000)")
 	}
 	fill := strings.NewReplacer(replace...)
-	if tpl.null != "" && !(tpl.null == clockRange && hasDate(e.Args[0])) {
+	if tpl.null != "" && (tpl.null != clockRange || !hasDate(e.Args[0])) {
 		nulls = append(nulls, fill.Replace(tpl.null))
 	}
 	out.text, out.null = w.written(fill.Replace(tpl.text)), w.written(strings.Join(nulls, " OR "))

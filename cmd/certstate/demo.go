@@ -27,14 +27,15 @@ import (
 
 // demoSettings are the demo's flags.
 type demoSettings struct {
-	Data, Listen, LogFormat, LogLevel string
-	Count                             int
+	Data, Listen, Throttle, LogFormat, LogLevel string
+	Count                                       int
 }
 
 func (s *demoSettings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.Data, "data", "certstate-demo", "`folder` for the demo's database, keys and demo.env")
 	f.StringVar(&s.Listen, "listen", "localhost:8443", "`address` to listen on, HOST:PORT")
 	f.IntVar(&s.Count, "count", 1000, "`number` of certificates to make when the database is new")
+	throttleFlag(f, &s.Throttle)
 	logFlags(f, &s.LogFormat, "text", &s.LogLevel)
 }
 
@@ -76,6 +77,10 @@ that the SDKs work unchanged. It is for trying out, not for real use.`,
 const graphResource = "https://graph.microsoft.com"
 
 func (a *app) runDemo(ctx context.Context, set *demoSettings, log *slog.Logger) (err error) {
+	throttle, err := api.ParseThrottle(set.Throttle)
+	if err != nil {
+		return usageError{fmt.Errorf("--throttle: %w", err)}
+	}
 	if err := os.MkdirAll(set.Data, 0o700); err != nil {
 		return err
 	}
@@ -104,7 +109,7 @@ func (a *app) runDemo(ctx context.Context, set *demoSettings, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	handler, drain, err := d.handler(ctx, db, caFile, log)
+	handler, drain, err := d.handler(ctx, db, caFile, throttle, log)
 	if err != nil {
 		return err
 	}
@@ -200,7 +205,7 @@ func (d *demo) enrol(ctx context.Context, db *store.Store, count int, a *app) er
 // handler joins the API and the identity provider at one address: a path that
 // begins with a version is the API's, one that begins with a tenant the
 // provider's.
-func (d *demo) handler(ctx context.Context, db *store.Store, caFile string, log *slog.Logger) (http.Handler, func(), error) {
+func (d *demo) handler(ctx context.Context, db *store.Store, caFile string, throttle api.Throttle, log *slog.Logger) (http.Handler, func(), error) {
 	// The provider's library logs to the default logger, and says hello there.
 	slog.SetDefault(slog.New(leveled{log.Handler(), slog.LevelWarn}))
 	key, err := loadRSAKey(filepath.Join(filepath.Dir(caFile), "identity-key.pem"))
@@ -220,7 +225,7 @@ func (d *demo) handler(ctx context.Context, db *store.Store, caFile string, log 
 		return nil, nil, err
 	}
 	server, err := newAPI(ctx, db, api.Config{
-		BaseURL: d.base, AuthorizationURI: authorizationURI(issuers[0].Template), ClientID: auth.GraphAudiences[0], Log: log,
+		BaseURL: d.base, AuthorizationURI: authorizationURI(issuers[0].Template), ClientID: auth.GraphAudiences[0], Throttle: throttle, Log: log,
 	}, auth.Config{Issuers: issuers, Audiences: []string{graphResource, graphResource + "/", auth.GraphAudiences[0]}, Client: client, Log: log})
 	if err != nil {
 		return nil, nil, err

@@ -15,12 +15,19 @@ const (
 	exitOK     = 0
 	exitFailed = 1 // the work could not be done
 	exitUsage  = 2 // flags, environment, configuration or arguments are wrong
+	exitPartly = 3 // some of the work was left out
 )
 
 // usageError is a fault in what the person wrote.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
+
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	error
+	code int
+}
 
 // app is what every subcommand gets: where to write, and the environment.
 type app struct {
@@ -56,6 +63,10 @@ func run(ctx context.Context, args []string, env map[string]string, stdin io.Rea
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
+	var own exitError
+	if errors.As(err, &own) {
+		return own.code
+	}
 	return exitFailed
 }
 
@@ -75,7 +86,8 @@ Every flag can also be set as CERTSTATE_NAME in the environment (--base-url is
 CERTSTATE_BASE_URL), or as name = value in a TOML file given with --config. A
 flag wins over the environment, the environment over the file.
 
-Exit codes: 0 done, 1 failed, 2 wrong flags, configuration or arguments.`,
+Exit codes: 0 done, 1 failed, 2 wrong flags, configuration or arguments, 3 partly
+done (import).`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		// Arguments that fit nothing are usage errors, like flags that do not.
@@ -92,7 +104,7 @@ Exit codes: 0 done, 1 failed, 2 wrong flags, configuration or arguments.`,
 		return usageError{fmt.Errorf("%w: run %s --help for the flags", err, cmd.CommandPath())}
 	})
 	root.PersistentFlags().String(configFlag, "", "TOML `file` of settings, named as the flags")
-	root.AddCommand(a.demo(), a.serve(), a.tenant(), a.token(), a.fields(), a.config(), a.version())
+	root.AddCommand(a.demo(), a.serve(), a.tenant(), a.importRecords(), a.token(), a.fields(), a.config(), a.version())
 	root.InitDefaultCompletionCmd()
 	return root
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"certstate/api"
 	"certstate/auth"
 )
 
@@ -28,10 +29,12 @@ type settings struct {
 	TLSKey      string   // PEM file
 	HistoryDays int      // how long changes and past versions are kept, 0 for ever
 	BehindProxy bool     // plain HTTP on an address that is not loopback
+	Throttle    string   // see api.ParseThrottle
 	LogFormat   string   // json or text
 	LogLevel    string   // debug, info, warn, error
 
-	issuers []auth.Issuer
+	issuers  []auth.Issuer
+	throttle api.Throttle
 }
 
 func (s *settings) flags(f *pflag.FlagSet) {
@@ -45,11 +48,16 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.TLSKey, "tls-key", "", "PEM `file` of the certificate's key")
 	f.BoolVar(&s.BehindProxy, "behind-proxy", false, "serve plain HTTP on an address that is not loopback: a proxy in front does TLS")
 	f.IntVar(&s.HistoryDays, "history-days", 400, "how many `days` changes and past versions of records are kept, 0 for ever")
+	throttleFlag(f, &s.Throttle)
 	logFlags(f, &s.LogFormat, "json", &s.LogLevel)
 }
 
 func databaseFlag(f *pflag.FlagSet, to *string) {
 	f.StringVar(to, "database", "", "`URL` of the database: sqlite:PATH")
+}
+
+func throttleFlag(f *pflag.FlagSet, to *string) {
+	f.StringVar(to, "throttle", "off", "`requests` answered in 20 seconds: off, graph, or tenant=ANY/WRITES,app=ANY/WRITES (graph is tenant=2000/200,app=1000/100)")
 }
 
 func logFlags(f *pflag.FlagSet, format *string, form string, level *string) {
@@ -98,6 +106,10 @@ func (s *settings) check() error {
 	}
 	if s.HistoryDays < 0 || s.HistoryDays > maxHistoryDays {
 		fail("--history-days %d: give a number of days up to %d, or 0 to keep all", s.HistoryDays, maxHistoryDays)
+	}
+	var err error
+	if s.throttle, err = api.ParseThrottle(s.Throttle); err != nil {
+		fail("--throttle: %w", err)
 	}
 	s.checkListen(fail)
 	s.checkBaseURL(fail)

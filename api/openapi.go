@@ -1,0 +1,248 @@
+package api
+
+import (
+	_ "embed"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"certstate"
+	"certstate/auth"
+	"certstate/edm"
+	"certstate/odata"
+)
+
+// operation is what the OpenAPI document says of a route that the table of
+// routes does not know.
+type operation struct {
+	id, summary string
+	options     odata.Options
+	headers     []string // of the request
+	body        string   // its schema, or nothing
+	status      int      // of a success
+	answer      string   // a schema, or a media type if it has a slash, or nothing
+}
+
+// operations are by method and pattern; every route has one.
+var operations = map[string]operation{
+	"GET " + service:     {"getService", "What there is below the root.", odata.FormatOption, nil, "", 200, "object"},
+	"GET " + metadata:    {"getMetadata", "The schema, in CSDL XML or, with $format=json, in CSDL JSON.", odata.FormatOption, nil, "", 200, "application/xml"},
+	"GET " + openAPI:     {"getOpenAPI", "This document.", odata.NoOptions, nil, "", 200, "object"},
+	"GET " + singleton:   {"getDeviceManagement", "The singleton that contains the records.", odata.FormatOption, nil, "", 200, "object"},
+	"GET " + collection:  {"list", "A page of the records that the options ask for.", odata.ListOptions, []string{"Prefer"}, "", 200, "page"},
+	"POST " + collection: {"create", "Create a record.", odata.WriteOptions, []string{"Prefer", reasonHeader}, "record", 201, "record"},
+	"GET " + count:       {"count", "The number of records, in digits.", odata.CountOptions, nil, "", 200, "text/plain"},
+	"GET " + record:      {"get", "One record.", odata.ReadOptions, []string{"If-None-Match"}, "", 200, "record"},
+	"PATCH " + record:    {"update", "Change properties of a record.", odata.WriteOptions, []string{"If-Match", "Prefer", reasonHeader}, "record", 200, "record"},
+	"GET " + delta:       {"delta", "What the records became since the round before, or all there are.", odata.DeltaOptions, []string{"Prefer"}, "", 200, "object"},
+	"GET " + history:     {"history", "Every change of a record.", odata.HistoryOptions, nil, "", 200, "object"},
+	"POST " + batch:      {"batch", "Up to twenty requests in one.", odata.NoOptions, nil, "batch", 200, "batchAnswer"},
+	"DELETE " + record:   {"delete", "Delete a record.", odata.NoOptions, []string{"If-Match", reasonHeader}, "", 204, ""},
+}
+
+// example is the record of Graph's reference pages.
+//
+//go:embed example.json
+var example []byte
+
+const (
+	bearerScheme = "bearer"
+	keyParameter = "managedAllDeviceCertificateState-id" // as in Graph's own document
+)
+
+type object = map[string]any
+
+// openAPIDocument describes the service in OpenAPI 3.1.
+func openAPIDocument(baseURL string) object {
+	paths := object{}
+	for i := range routes {
+		rt := &routes[i]
+		at := "/" + strings.ReplaceAll(rt.pattern, "{id}", "{"+keyParameter+"}")
+		item, there := paths[at].(object)
+		if !there {
+			item = object{}
+			paths[at] = item
+		}
+		item[strings.ToLower(rt.method)] = operations[rt.method+" "+rt.pattern].object(rt)
+	}
+	return object{
+		"openapi": "3.1.0",
+		"info": object{
+			"title":       "Certstate",
+			"version":     "beta",
+			"summary":     "Certificates on managed devices, and how far their revocation has got.",
+			"description": "Microsoft Graph's managedAllDeviceCertificateState, self-hosted.",
+		},
+		"servers": []object{{"url": baseURL + "/beta"}},
+		"paths":   paths,
+		"components": object{
+			"schemas":         schemas(),
+			"parameters":      parameters(),
+			"responses":       object{"error": response("What is wrong, and where.", "application/json", reference("schemas", "error"))},
+			"securitySchemes": object{bearerScheme: object{"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+		},
+	}
+}
+
+// object is the operation as OpenAPI writes it.
+func (op operation) object(rt *route) object {
+	var list []object
+	if strings.Contains(rt.pattern, "{id}") {
+		list = append(list, reference("parameters", keyParameter))
+	}
+	for _, name := range append(op.options.Names(), op.headers...) {
+		list = append(list, reference("parameters", name))
+	}
+	said := http.StatusText(op.status)
+	success := object{"description": said}
+	switch {
+	case strings.Contains(op.answer, "/"):
+		success = response(said, op.answer, object{"type": "string"})
+	case op.answer == "object":
+		success = response(said, "application/json", object{"type": "object"})
+	case op.answer != "":
+		success = response(said, "application/json", reference("schemas", op.answer))
+	}
+	o := object{
+		"operationId": op.id,
+		"summary":     op.summary,
+		"parameters":  append([]object{}, list...),
+		"security":    security(rt),
+		"responses":   object{strconv.Itoa(op.status): success, "4XX": reference("responses", "error"), "5XX": reference("responses", "error")},
+	}
+	if op.body != "" {
+		content := object{"schema": reference("schemas", op.body)}
+		if op.body == "record" {
+			content["example"] = exampleRequest()
+		}
+		o["requestBody"] = object{"required": true, "content": object{"application/json": content}}
+	}
+	return o
+}
+
+// exampleRequest is the example as the reference page sends it: without an id.
+func exampleRequest() object {
+	var o object
+	if err := json.Unmarshal(example, &o); err != nil {
+		panic(err) // it is part of the program
+	}
+	delete(o, certstate.Properties[0].Name)
+	return o
+}
+
+// security lists the permissions of which any one is enough.
+func security(rt *route) []object {
+	list := []object{}
+	for _, p := range rt.permissions {
+		names := []string{}
+		if p != auth.Authenticated {
+			names = append(names, string(p))
+		}
+		list = append(list, object{bearerScheme: names})
+	}
+	return list
+}
+
+// reference is to a component. Its key has no $, which OpenAPI does not allow.
+func reference(kind, name string) object {
+	return object{"$ref": "#/components/" + kind + "/" + strings.TrimPrefix(name, "$")}
+}
+
+func response(description, mediaType string, schema object) object {
+	return object{"description": description, "content": object{mediaType: object{"schema": schema}}}
+}
+
+// parameters are all there are, by name.
+func parameters() object {
+	special := map[string]object{
+		"$skip":  {"type": "integer", "minimum": 0, "maximum": odata.MaxSkip},
+		"$top":   {"type": "integer", "minimum": 1},
+		"$count": {"type": "boolean"},
+		"Prefer": {"type": "string", "examples": []string{"return=minimal", "odata.maxpagesize=100"}},
+		"$filter": {"type": "string", "examples": []string{
+			"certificateRevokeStatus eq 'pending' and certificateExpirationDateTime lt 2027-01-01T00:00:00Z"}},
+	}
+	all := object{keyParameter: object{"name": keyParameter, "in": "path", "required": true,
+		"schema": object{"type": "string", "minLength": 1, "maxLength": certstate.MaxIDLength}}}
+	add := func(in string, names []string) {
+		for _, name := range names {
+			schema, known := special[name]
+			if !known {
+				schema = object{"type": "string"}
+			}
+			all[strings.TrimPrefix(name, "$")] = object{"name": name, "in": in, "schema": schema}
+		}
+	}
+	for _, op := range operations {
+		add("query", op.options.Names())
+		add("header", op.headers)
+	}
+	return all
+}
+
+// schemas are those of the bodies.
+func schemas() object {
+	properties := object{"@odata.type": object{"type": "string", "const": "#" + certstate.TypeName}}
+	for i := range certstate.Properties {
+		properties[certstate.Properties[i].Name] = propertySchema(&certstate.Properties[i])
+	}
+	text := object{"type": "string"}
+	return object{
+		"record": object{"type": "object", "title": local(certstate.TypeName), "properties": properties, "examples": []json.RawMessage{example}},
+		"page": object{"type": "object", "required": []string{"value"}, "properties": object{
+			"@odata.context":  text,
+			"@odata.count":    object{"type": "integer", "minimum": 0},
+			"@odata.nextLink": object{"type": "string", "format": "uri"},
+			"value":           object{"type": "array", "items": reference("schemas", "record")},
+		}},
+		"batch":                                batchSchema("requests", []string{"id", "method", "url"}, object{"method": object{"enum": odata.BatchMethods}, "url": text, "dependsOn": object{"type": "array", "items": text}}),
+		"batchAnswer":                          batchSchema("responses", []string{"id", "status"}, object{"status": object{"type": "integer"}}),
+		local(certstate.RevokeStatusType.Name): object{"type": "string", "enum": certstate.RevokeStatusType.Members},
+		"error": object{"type": "object", "required": []string{"error"}, "properties": object{"error": object{
+			"type": "object", "required": []string{"code", "message", "innerError"}, "properties": object{
+				"code": text, "message": text, "target": text,
+				"innerError": object{"type": "object", "properties": object{
+					"date": text, "request-id": object{"type": "string", "format": "uuid"}, "client-request-id": text}},
+			}}}},
+	}
+}
+
+// batchSchema is that of a batch's requests or of its responses.
+func batchSchema(list string, required []string, properties object) object {
+	properties["id"] = object{"type": "string", "minLength": 1}
+	properties["headers"] = object{"type": "object", "additionalProperties": object{"type": "string"}}
+	properties["body"] = object{} // of a response, also a string in base64
+	return object{"type": "object", "required": []string{list}, "properties": object{list: object{
+		"type": "array", "minItems": 1, "maxItems": odata.MaxBatch,
+		"items": object{"type": "object", "required": required, "properties": properties}}}}
+}
+
+// propertySchema is a property in JSON Schema 2020-12.
+func propertySchema(p *certstate.Property) object {
+	o := object{}
+	switch v := p.Field(&certstate.State{}).(type) {
+	case *edm.String:
+		o["type"], o["maxLength"] = "string", certstate.MaxStringLength
+		if p.Name == certstate.Properties[0].Name {
+			o["maxLength"] = certstate.MaxIDLength
+		}
+	case *edm.Int32:
+		o["type"], o["format"] = "integer", "int32"
+	case *edm.DateTimeOffset:
+		o["type"], o["format"] = "string", "date-time"
+	default: // the enumeration
+		o = reference("schemas", local(v.TypeName()))
+	}
+	if p.Is(certstate.Nullable) {
+		o["type"] = []any{o["type"], "null"}
+	}
+	o["description"] = p.Doc
+	if p.Is(certstate.OnSelect) {
+		o["description"] = p.Doc + " Returned on $select."
+	}
+	if p.Is(certstate.Computed) {
+		o["readOnly"] = true
+	}
+	return o
+}

@@ -1,0 +1,71 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/google/uuid"
+
+	"certstate"
+	"certstate/edm"
+)
+
+// ErrServed says that a database is served by another program.
+var ErrServed = errors.New("is served already")
+
+// Load creates many records in one transaction, by the rules of Create. What
+// cannot be created is left out: faults[i] says why records[i] was, and is nil
+// for one that was created. An error means that none was.
+func (s *Store) Load(ctx context.Context, t Tenant, records []certstate.State, by certstate.Cause) (faults []error, err error) {
+	faults = make([]error, len(records))
+	for i := range records {
+		if in := &records[i]; !in.ID.Valid {
+			in.ID = edm.Str(uuid.NewString())
+		}
+		faults[i] = records[i].Validate()
+	}
+	valid := make([]bool, len(records))
+	for i, fault := range faults {
+		valid[i] = fault == nil
+	}
+	err = s.do(ctx, func(tx *tx) error {
+		for i := range records {
+			if !valid[i] {
+				continue
+			}
+			faults[i] = tx.create(t, &records[i], by)
+			if faults[i] != nil && !isClientError(faults[i]) {
+				return faults[i]
+			}
+		}
+		return nil
+	})
+	return faults, err
+}
+
+// WithoutIndexes runs fn on a database that holds no records and that this
+// program serves, and fills its secondary indexes when fn is done: that is
+// several times faster than filling them record by record. On any other
+// database it just runs fn.
+func (s *Store) WithoutIndexes(ctx context.Context, fn func() error) (err error) {
+	if s.lock == nil {
+		return fn()
+	}
+	var one int
+	switch err := s.read.QueryRowContext(ctx, "SELECT 1 FROM state -- of any tenant\nLIMIT 1").Scan(&one); {
+	case err == nil:
+		return fn()
+	case !errors.Is(err, sql.ErrNoRows):
+		return err
+	}
+	conn, err := s.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if err := dropIndexes(ctx, conn); err != nil {
+		return err
+	}
+	return errors.Join(fn(), ensureIndexes(context.WithoutCancel(ctx), conn))
+}
