@@ -12,9 +12,9 @@ import (
 	"certstate/store"
 )
 
-// follow reads a round to its end, two records a page: ids told, with a minus
+// tell reads a round to its end, two records a page: ids told, with a minus
 // if gone.
-func follow(t *testing.T, s *store.Store, tn store.Tenant, r store.Round) (string, error) {
+func tell(t *testing.T, s *store.Store, tn store.Tenant, r store.Round) (string, error) {
 	t.Helper()
 	var told []string
 	q, err := odata.ParseQuery("", odata.DeltaOptions)
@@ -83,7 +83,7 @@ func TestPrune(t *testing.T) {
 		if _, err := s.NextRound(t.Context(), tn, first.Head); certstate.ErrorCode(err) != certstate.Gone {
 			t.Error(err)
 		}
-		if _, err := follow(t, s, tn, first); certstate.ErrorCode(err) != certstate.Gone {
+		if _, err := tell(t, s, tn, first); certstate.ErrorCode(err) != certstate.Gone {
 			t.Error(err)
 		}
 		for _, mark := range []store.Mark{{N: 1501, At: edm.Time(begin.Add(1501 * time.Hour)).Ticks}, {N: 1502, At: edm.Time(begin.Add(1502 * time.Hour)).Ticks}} {
@@ -91,7 +91,7 @@ func TestPrune(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := follow(t, s, tn, r); got != "b" || err != nil {
+			if got, err := tell(t, s, tn, r); got != "b" || err != nil {
 				t.Error(got, err)
 			}
 		}
@@ -170,7 +170,7 @@ func TestDeltaRounds(t *testing.T) {
 				r, err = s.NextRound(t.Context(), tn, r.Head)
 			}
 			do("later later -later") // is for the next round
-			got, err2 := follow(t, s, tn, r)
+			got, err2 := tell(t, s, tn, r)
 			if got = strings.TrimSpace(strings.TrimPrefix(got, "-later")); got != tc.want || err != nil || err2 != nil {
 				t.Errorf("%s: told %q, want %q, %v, %v", tc.do, got, tc.want, err, err2)
 			}
@@ -179,7 +179,7 @@ func TestDeltaRounds(t *testing.T) {
 			t.Fatal(err)
 		}
 		do("z -x")
-		if got, err := follow(t, s, tn, r); got != "x" || err != nil {
+		if got, err := tell(t, s, tn, r); got != "x" || err != nil {
 			t.Error(got, err)
 		}
 	})
