@@ -21,8 +21,9 @@ func (x *exchange) list() error {
 	if err != nil {
 		return err
 	}
+	wanted := q.Top
 	x.preferPageSize(&q)
-	at, err := x.position(&q)
+	at, err := x.position(&q, wanted)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (x *exchange) list() error {
 
 // position is where the page begins: where its token says, or at the beginning
 // of an answer, for which it settles the time and the number of records.
-func (x *exchange) position(q *odata.Query) (at store.Position, err error) {
+func (x *exchange) position(q *odata.Query, wanted int) (at store.Position, err error) {
 	if q.SkipToken != "" {
 		sealed, err := x.s.sealer.Open(odata.PageToken, x.tenant.ID, q, q.SkipToken)
 		if err != nil {
@@ -78,7 +79,7 @@ func (x *exchange) position(q *odata.Query) (at store.Position, err error) {
 	}
 	at = store.Position{Now: x.now().Ticks, Total: -1}
 	if x.isPowerQuery() { // which takes $top for the number of all, as OData says
-		at.Left = q.Top
+		at.Left = wanted
 	}
 	if at.AsOf, err = x.asOf(q); err != nil || !q.Count {
 		return at, err

@@ -41,10 +41,10 @@ async function getJSON(url, headers = later) {
 }
 
 // feed follows nextLinks to the end.
-async function feed(url) {
+async function feed(url, headers = {}) {
   const rows = [];
   for (let page; url; url = page['@odata.nextLink']) {
-    page = await getJSON(url);
+    page = await getJSON(url, { ...later, ...headers });
     rows.push(...page.value);
   }
   return rows;
@@ -122,11 +122,17 @@ test('from the service document to the feed', async () => {
   assert.equal(singleton.id, apps.reader.tenant);
   assert.ok(memberType(memberType(container(), 'deviceManagement'), states.split('/')[2]));
 
-  const rows = await feed(`${service}${states}?$filter=${encodeURIComponent(fleet)}&$top=70`);
+  const rows = await feed(`${service}${states}?$filter=${encodeURIComponent(fleet)}`, { Prefer: 'odata.maxpagesize=70' });
   assert.ok(rows.length >= 250, `${rows.length} rows`);
   assert.equal(new Set(ids(rows)).size, rows.length);
   const count = await get(`${service}${states}/$count?$filter=${encodeURIComponent(fleet)}`, first);
   assert.equal(await count.text(), `${rows.length}`);
+});
+
+test('"keep top rows" is $top, and the number of all there are to load', async () => {
+  for (const headers of [{}, { Prefer: 'odata.maxpagesize=30' }]) {
+    assert.equal((await feed(`${service}${states}?$top=70`, headers)).length, 70);
+  }
 });
 
 test('a feed with the columns Graph does not have', async () => {
