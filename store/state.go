@@ -247,7 +247,10 @@ func (tx *tx) create(t Tenant, st *certstate.State, by certstate.Cause) error {
 	if err != nil {
 		return err
 	}
-	k := tx.w.nextK()
+	k, err := tx.nextK()
+	if err != nil {
+		return err
+	}
 	st.Version = h.n + 1
 	st.Created, st.Modified = h.now, h.now
 	args := append(make([]any, 0, 48), k, t.part(), t.no)

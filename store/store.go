@@ -100,9 +100,6 @@ func (s *Store) start(ctx context.Context) error {
 		return errors.Join(err, conn.Close())
 	}
 	w := &writer{store: s, conn: conn, stmts: map[string]*sql.Stmt{}}
-	if err := conn.QueryRowContext(ctx, "SELECT coalesce(max(k), 0) FROM state").Scan(&w.lastK); err != nil {
-		return errors.Join(err, conn.Close())
-	}
 	s.wg.Go(w.run)
 	s.wg.Go(s.checkpoint)
 	return nil

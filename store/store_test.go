@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"certstate"
 	"certstate/edm"
@@ -235,6 +236,44 @@ func TestOneServer(t *testing.T) {
 		if st, err := os.Stat(path + suffix); err != nil || st.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", suffix, st.Mode(), err)
 		}
+	}
+}
+
+// Two programs that create records in the same moment do not get in each
+// other's way.
+func TestTwoWritersOnOneFile(t *testing.T) {
+	url := "sqlite:" + filepath.Join(t.TempDir(), "register.db")
+	moment := time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
+	var stores [2]*store.Store
+	for i := range stores {
+		s, err := store.Open(t.Context(), url, store.Options{Log: quiet, Now: func() time.Time { return moment }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		stores[i] = s
+	}
+	if _, err := stores[0].AddTenant(t.Context(), tenantID, ""); err != nil {
+		t.Fatal(err)
+	}
+	tn := tenant(t, stores[1], tenantID)
+	var wg sync.WaitGroup
+	for w := range 8 {
+		wg.Go(func() {
+			for range 40 {
+				if _, err := stores[w%2].Create(t.Context(), tn, certstate.State{}, by); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n, err := stores[0].Live(t.Context(), tn); n != 320 || err != nil {
+		t.Errorf("%d records, %v", n, err)
+	}
+	if err := stores[0].Verify(t.Context(), func(int64) {}); err != nil {
+		t.Error(err)
 	}
 }
 

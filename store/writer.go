@@ -194,11 +194,26 @@ func (w *writer) nextK() int64 {
 	return k
 }
 
+// nextK makes the key of a new record, after every key there is: another
+// program may have made some since the last transaction.
+func (tx *tx) nextK() (int64, error) {
+	if !tx.keyed {
+		var last int64
+		if err := tx.row("SELECT coalesce(max(k), 0) FROM state").Scan(&last); err != nil {
+			return 0, fmt.Errorf("last key: %w", err)
+		}
+		tx.w.lastK = max(tx.w.lastK, last)
+		tx.keyed = true
+	}
+	return tx.w.nextK(), nil
+}
+
 // tx is a transaction of the writer's. Its statements are prepared once.
 type tx struct {
 	w     *writer
 	now   edm.DateTimeOffset // one time for all the transaction does
 	heads map[int64]*head    // part → where its log stands
+	keyed bool               // the last key was looked up
 }
 
 func (tx *tx) exec(text string, args ...any) (affected int64, err error) {
