@@ -8,7 +8,7 @@ export CGO_CFLAGS ?= -O2 -g -DSQLITE_DEFAULT_MEMSTATUS=0
 GO ?= go
 FUZZTIME ?= 5s
 
-.PHONY: help run build test check vet lint vuln race purego fuzz test-clients bench soak tools
+.PHONY: help run build test check vet lint vuln race purego fuzz test-clients bench bench-query soak tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ test-clients: tools ## Microsoft's and HashiCorp's SDKs and others, unmodified, 
 
 bench: ## the server against a bare handler on the same driver, in one run
 	$(GO) run ./bench
+
+bench-query: ## queries against statements written by hand, at a million records
+	$(GO) run ./bench -queries -rows 1000000
 
 soak: ## the slow tests
 	$(GO) test ./store -run TestKill -crash-cycles=3000 -timeout 3h

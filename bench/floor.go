@@ -76,6 +76,9 @@ func serveFloor(ctx context.Context, path, addr string) error {
 	mux.HandleFunc("GET /states/{id}", f.serveGet)
 	mux.HandleFunc("GET /states", f.servePage)
 	mux.HandleFunc("POST /states", f.serveCreate)
+	if err := f.answerQuestions(mux); err != nil {
+		return err
+	}
 	srv := &http.Server{Addr: addr, Handler: mux} // only the bench's client comes
 	go func() { <-ctx.Done(); _ = srv.Close() }()
 	if err := srv.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
@@ -185,25 +188,36 @@ func (f *floor) servePage(w http.ResponseWriter, r *http.Request) {
 			return b, err
 		}
 		defer rows.Close() // Err has said it
-		b = append(b, `{"value":[`...)
-		var row floorRow
-		targets := row.targets()
-		n := 0
-		for ; rows.Next(); n++ {
-			if err := rows.Scan(targets...); err != nil {
-				return b, err
-			}
-			if n > 0 {
-				b = append(b, ',')
-			}
-			b = row.append(b)
-		}
-		b = append(b, ']')
-		if n == top {
+		b, row, err := appendRecords(append(b, `{"value":`...), rows)
+		if row.n == top {
 			b = strconv.AppendInt(append(b, `,"next":`...), row.k, 10)
 		}
-		return append(b, '}'), rows.Err()
+		return append(b, '}'), err
 	})
+}
+
+// lastRow is how many records a page has, and the key of the last.
+type lastRow struct {
+	n int
+	k int64
+}
+
+// appendRecords appends rows of floorColumns as a JSON array.
+func appendRecords(b []byte, rows *sql.Rows) ([]byte, lastRow, error) {
+	b = append(b, '[')
+	var row floorRow
+	targets := row.targets()
+	n := 0
+	for ; rows.Next(); n++ {
+		if err := rows.Scan(targets...); err != nil {
+			return b, lastRow{}, err
+		}
+		if n > 0 {
+			b = append(b, ',')
+		}
+		b = row.append(b)
+	}
+	return append(b, ']'), lastRow{n, row.k}, rows.Err()
 }
 
 func (f *floor) serveCreate(w http.ResponseWriter, r *http.Request) {

@@ -6,19 +6,21 @@ import (
 	"errors"
 	"log"
 	"os"
+	"strings"
 	"time"
 
+	"certstate"
 	"certstate/edm"
 )
 
 // floorWriter is the floor's one writing goroutine: it commits together what
 // waits together.
 type floorWriter struct {
-	db                       *sql.DB
-	conn                     *sql.Conn
-	insert, count, logChange *sql.Stmt
-	tenant, lastK            int64
-	queue                    chan *floorJob
+	db                             *sql.DB
+	conn                           *sql.Conn
+	insert, count, logChange, word *sql.Stmt
+	tenant, lastK                  int64
+	queue                          chan *floorJob
 }
 
 type floorJob struct {
@@ -43,8 +45,9 @@ func startFloorWriter(ctx context.Context, path string, tenant int64) (*floorWri
 		return st
 	}
 	w.insert = prepare("INSERT INTO state (part, tenant, ver, " + floorColumns + ", device_id, policy_id, user_id, thumbprint_sha256, source, " +
-		"created, created_offset, modified, modified_offset) VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, " +
-		"'', '', '', '', '', ?21, 0, ?21, 0)")
+		"created, created_offset, modified, modified_offset, thumbprint_hex, serial_hex, words) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, " +
+		"'', '', '', '', '', ?22, 0, ?22, 0, ?23, ?24, ?25)")
+	w.word = prepare("INSERT INTO word (part, tenant, word, k) VALUES (?1, ?2, ?3, ?4)")
 	w.count = prepare("UPDATE seq SET n = n + ?1, live = live + ?1 WHERE part = ?2 RETURNING n")
 	w.logChange = prepare("INSERT INTO change (part, n, tenant, id, kind, actor, reason, at) VALUES (?1, ?2, ?3, ?4, 'created', 'floor', '', ?5)")
 	if err != nil {
@@ -111,10 +114,16 @@ func (w *floorWriter) write(batch []*floorJob) error {
 		r := j.row
 		w.lastK++
 		n++
-		if _, err := w.insert.Exec(part, w.tenant, w.lastK, absentRest, r.id, r.status, r.changed.Ticks, r.changed.Offset, r.device, r.upn,
+		words := certstate.Phrase(r.device) + " |" + certstate.Phrase(r.upn) + " |" + certstate.Phrase(r.issuer) + " |" + certstate.Phrase(r.subject) + " |"
+		if _, err := w.insert.Exec(part, w.tenant, n, w.lastK, absentRest, r.id, r.status, r.changed.Ticks, r.changed.Offset, r.device, r.upn,
 			r.ends.Ticks, r.ends.Offset, r.issuer, r.thumbprint, r.serial, r.subject, r.usages, r.extended,
-			r.begins.Ticks, r.begins.Offset, now); err != nil {
+			r.begins.Ticks, r.begins.Offset, now, strings.ToLower(r.thumbprint), certstate.SerialHex(r.serial), words); err != nil {
 			return err
+		}
+		for _, word := range certstate.DistinctWords(words) {
+			if _, err := w.word.Exec(part, w.tenant, word, w.lastK); err != nil {
+				return err
+			}
 		}
 		if _, err := w.logChange.Exec(part, n, w.tenant, r.id, now); err != nil {
 			return err

@@ -2,6 +2,9 @@
 // SQLite driver, settings and table, SQL and JSON written by hand, no tokens,
 // no OData, no log (floor.go). Run it with make bench.
 //
+// With -queries it measures queries against statements written by hand for each
+// (question.go): make bench-query.
+//
 // Both are processes of their own, start from copies of one database and are
 // asked the same things in turn by one client (load.go). The client shares the
 // machine with them, so a ratio of rates flatters the slower one; the server's
@@ -27,6 +30,7 @@ const floorArg = "floor"
 
 // options are the bench's flags.
 type options struct {
+	queries bool
 	rows    int
 	seconds float64
 	rounds  int
@@ -51,6 +55,7 @@ func main() {
 
 func parseOptions(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.BoolVar(&o.queries, "queries", false, "measure queries instead of the five operations")
 	f.IntVar(&o.rows, "rows", 100_000, "records in the table before the first request")
 	f.Float64Var(&o.seconds, "seconds", 3, "length of one measurement in seconds")
 	f.IntVar(&o.rounds, "rounds", 3, "how often both servers take their turn")
@@ -84,7 +89,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	defer stopIssuer()
 	fmt.Fprintf(os.Stderr, "building the server and preparing %d records\n", o.rows)
 	program := filepath.Join(dir, "server")
-	if err := command(ctx, "go", "build", "-o", program, "certstate/cmd/certstate"); err != nil {
+	if _, err := command(ctx, "go", "build", "-o", program, "certstate/cmd/certstate"); err != nil {
 		return err
 	}
 	set, err := prepare(ctx, dir, program, o.rows)
@@ -102,24 +107,39 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	defer server.stop()
 
-	results, err := measureAll(ctx, o, set, []*target{floor, server})
+	work := workloads
+	if o.queries {
+		work = askAll()
+		var err1, err2 error
+		floor.paths, err1 = floorPaths(floor)
+		server.paths, err2 = serverPaths(server, o.rows)
+		if err := errors.Join(err1, err2); err != nil {
+			return errors.Join(err, floor.lastWords(), server.lastWords())
+		}
+	}
+	_, before := server.memory()
+	results, err := measureAll(ctx, o, set, work, []*target{floor, server})
 	if err != nil {
 		return errors.Join(err, floor.lastWords(), server.lastWords())
 	}
-	return report(out, o, set, results, floor, server)
+	if err := report(out, o, set, work, results, floor, server); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "certstate had %d MiB without mapped files before the first measurement; import: %s\n", before, set.imported)
+	return nil
 }
 
 // measureAll gives both servers their turn at each workload, round after
 // round. The results are by workload, then by server.
-func measureAll(ctx context.Context, o options, set *dataset, targets []*target) ([][]series, error) {
-	results := make([][]series, len(workloads))
+func measureAll(ctx context.Context, o options, set *dataset, work []workload, targets []*target) ([][]series, error) {
+	results := make([][]series, len(work))
 	for i := range results {
 		results[i] = make([]series, len(targets))
 	}
 	length := time.Duration(o.seconds * float64(time.Second))
 	for round := range o.rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d\n", round+1, o.rounds)
-		for i := range workloads {
+		for i := range work {
 			for j, t := range targets {
 				// Neither the other's checkpoint nor its own from before may
 				// fall into this measurement.
@@ -128,9 +148,9 @@ func measureAll(ctx context.Context, o options, set *dataset, targets []*target)
 						return nil, err
 					}
 				}
-				m, err := measure(ctx, t, &workloads[i], set.ids, length)
+				m, err := measure(ctx, t, &work[i], set.ids, length)
 				if err != nil {
-					return nil, fmt.Errorf("%s, %s: %w", t.name, workloads[i].name, err)
+					return nil, fmt.Errorf("%s, %s: %w", t.name, work[i].name, err)
 				}
 				results[i][j] = append(results[i][j], m)
 			}
@@ -139,11 +159,11 @@ func measureAll(ctx context.Context, o options, set *dataset, targets []*target)
 	return results, nil
 }
 
-// command runs a program to its end. What it says is shown only if it fails.
-func command(ctx context.Context, name string, args ...string) error {
+// command runs a program to its end and returns what it said.
+func command(ctx context.Context, name string, args ...string) (said string, err error) {
 	text, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s %v: %w\n%s", name, args, err, text)
+		return "", fmt.Errorf("%s %v: %w\n%s", name, args, err, text)
 	}
-	return nil
+	return string(text), nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -11,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,61 +19,57 @@ import (
 	"certstate"
 	"certstate/auth/authtest"
 	"certstate/edm"
-	"certstate/store"
 )
 
 // dataset is what both servers hold before the first request.
 type dataset struct {
 	server, floor string   // database files with the same content
 	ids           []string // of all records
+	imported      string   // what the import said of itself
 	sqlite        string   // version of SQLite and how it was built
 }
 
-// prepare enrols the tenant, has the store create rows records and copies the
-// file for the floor.
+// prepare enrols the tenant, has certstate import a file of records, and copies
+// the database for the floor.
 func prepare(ctx context.Context, dir, program string, rows int) (*dataset, error) {
 	set := &dataset{server: filepath.Join(dir, "register.db"), floor: filepath.Join(dir, "floor.db"), ids: make([]string, rows)}
-	for i := range set.ids {
-		set.ids[i] = uuid.NewString()
-	}
-	url := "sqlite:" + set.server
-	if err := command(ctx, program, "tenant", "add", authtest.Tenant, "--name", "Bench", "--database", url); err != nil {
+	file := filepath.Join(dir, "records.ndjson")
+	if err := writeRecords(file, set.ids); err != nil {
 		return nil, err
 	}
-	db, err := store.Open(ctx, url, store.Options{})
+	url := "sqlite:" + set.server
+	if _, err := command(ctx, program, "tenant", "add", authtest.Tenant, "--name", "Bench", "--database", url); err != nil {
+		return nil, err
+	}
+	said, err := command(ctx, program, "import", "--format", "ndjson", "--tenant", authtest.Tenant, "--database", url, file)
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(fillStore(ctx, db, set.ids), db.Close()); err != nil {
-		return nil, fmt.Errorf("prepare records: %w", err)
-	}
-	if err := set.checkpoint(ctx, set.server); err != nil {
+	lines := strings.Split(strings.TrimSpace(said), "\n")
+	set.imported = lines[len(lines)-1]
+	if err := errors.Join(set.checkpoint(ctx, set.server), os.Remove(file)); err != nil {
 		return nil, err
 	}
 	return set, copyFile(set.floor, set.server)
 }
 
-// fillStore creates a record for each id, many at a time so that they share
-// commits.
-func fillStore(ctx context.Context, db *store.Store, ids []string) error {
-	t, err := db.Tenant(ctx, authtest.Tenant)
+// writeRecords writes a record for each of the ids, which it makes.
+func writeRecords(file string, ids []string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	const workers = 256
-	var wg sync.WaitGroup
-	errs := make([]error, workers)
-	for w := range workers {
-		wg.Go(func() {
-			for i := w; i < len(ids) && errs[w] == nil; i += workers {
-				st := sample(i)
-				st.ID = edm.Str(ids[i])
-				_, errs[w] = db.Create(ctx, t, st, certstate.Cause{Actor: "bench"})
-			}
-		})
+	out := bufio.NewWriterSize(f, 1<<20)
+	for i := range ids {
+		ids[i] = uuid.NewString()
+		st := sample(i)
+		st.ID = edm.Str(ids[i])
+		_, err = out.Write(append(appendRecord(nil, &st), '\n'))
+		if err != nil {
+			break
+		}
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	return errors.Join(err, out.Flush(), f.Close())
 }
 
 // sample is a record as a fleet has them.
@@ -81,17 +77,21 @@ func sample(i int) certstate.State {
 	random := make([]byte, 20)
 	rand.Read(random) // never fails, crypto/rand
 	thumbprint := strings.ToUpper(hex.EncodeToString(random))
-	issued := time.Date(2026, 1, 1, 8, 30, 15, 0, time.UTC).Add(time.Duration(i) * time.Minute)
+	issued := time.Date(2025, 1, 1, 8, 30, 15, 0, time.UTC).Add(time.Duration(i%700_000) * time.Minute)
+	status := certstate.None
+	if i%10 > 5 {
+		status = certstate.RevokeStatus(i % (int(certstate.Revoked) + 1))
+	}
 	return certstate.State{
-		RevokeStatus:        certstate.RevokeStatus(i % (int(certstate.Revoked) + 1)),
+		RevokeStatus:        status,
 		RevokeStatusChanged: edm.Time(issued.Add(36*time.Hour + 954720800*time.Nanosecond)),
-		DeviceName:          edm.Str(fmt.Sprintf("LAPTOP-%06d", i)),
-		UserPrincipalName:   edm.Str(fmt.Sprintf("user.%05d@fleet.example", i%20_000)),
+		DeviceName:          edm.Str(fmt.Sprintf("LAPTOP-%07d", i)),
+		UserPrincipalName:   edm.Str(fmt.Sprintf("user.%06d@fleet.example", i%200_000)),
 		NotAfter:            edm.Time(issued.AddDate(1, 0, 0)),
-		Issuer:              edm.Str("CN=Fleet Device CA 01, OU=Managed devices, O=Fleet Example"),
+		Issuer:              edm.Str(fmt.Sprintf("CN=Fleet Device CA %02d, OU=Managed devices, O=Fleet Example", i%5)),
 		Thumbprint:          edm.Str(thumbprint),
 		Serial:              edm.Str(thumbprint[:32]),
-		Subject:             edm.Str(fmt.Sprintf("CN=LAPTOP-%06d, OU=Managed devices, O=Fleet Example", i)),
+		Subject:             edm.Str(fmt.Sprintf("CN=LAPTOP-%07d, OU=Managed devices, O=Fleet Example", i)),
 		KeyUsages:           edm.Int(160),
 		ExtendedKeyUsages:   edm.Str("1.3.6.1.5.5.7.3.2"),
 		NotBefore:           edm.Time(issued),
@@ -102,12 +102,17 @@ func sample(i int) certstate.State {
 // properties after the id.
 func body() []byte {
 	st := sample(0)
-	b := []byte(`{"@odata.type":"#` + certstate.TypeName + `"`)
+	return appendRecord(nil, &st)
+}
+
+// appendRecord appends the default properties of a record that are not null.
+func appendRecord(b []byte, st *certstate.State) []byte {
+	b = append(b, `{"@odata.type":"#`+certstate.TypeName+`"`...)
 	for i := range certstate.Properties {
 		p := &certstate.Properties[i]
-		if !p.Is(certstate.OnSelect) && p.Name != "id" {
+		if value := p.Field(st); !p.Is(certstate.OnSelect) && !value.IsNull() {
 			b = append(append(append(b, `,"`...), p.Name...), `":`...)
-			b = p.Field(&st).AppendJSON(b)
+			b = value.AppendJSON(b)
 		}
 	}
 	return append(b, '}')

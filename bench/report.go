@@ -30,14 +30,14 @@ func (s series) cpu() time.Duration {
 }
 
 // report prints the table. results are by workload, then floor and server.
-func report(out io.Writer, o options, set *dataset, results [][]series, floor, server *target) error {
+func report(out io.Writer, o options, set *dataset, work []workload, results [][]series, floor, server *target) error {
 	fmt.Fprintf(out, "certstate against the floor: %d records, medians of %d rounds of %g s\n", o.rows, o.rounds, o.seconds)
 	fmt.Fprintf(out, "%d cores shared with the client, %s %s/%s, SQLite %s\n\n",
 		runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, set.sqlite)
 	tw := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "workload\tserver\tper second\tmin\tmax\tp50 ms\tp99 ms\tCPU µs\tof the floor\t")
 	for i, pair := range results {
-		name := workloads[i].name
+		name := work[i].name
 		for j, t := range []*target{floor, server} {
 			s := pair[j]
 			low := slices.MinFunc(s, func(a, b measurement) int { return cmp.Compare(a.rate, b.rate) })

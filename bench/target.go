@@ -24,9 +24,10 @@ type target struct {
 	name     string
 	addr     string
 	database string
-	path     string // of the collection, which takes creates and holds records
-	list     string // of its first page
-	header   string // lines that every request carries
+	path     string   // of the collection, which takes creates and holds records
+	list     string   // of its first page
+	paths    []string // to the questions
+	header   string   // lines that every request carries
 	// next is where the page after one begins, nil after the last.
 	next func(page []byte) []byte
 

@@ -1,7 +1,6 @@
 package odata
 
 import (
-	"slices"
 	"strings"
 
 	"certstate"
@@ -16,8 +15,10 @@ const MaxSearchTerms = 32
 // thumbprint, however spelt.
 type Term struct {
 	Text   string
-	Phrase string   // as certstate.Phrase writes it; "" if there is no word in it
-	Keys   []string // of the term as the value of a property with keys
+	Phrase string // as certstate.Phrase writes it; "" if there is no word in it
+	// Keys are those of the term as the value of each property with keys, by the
+	// property's row.
+	Keys map[int][]string
 }
 
 func (*Term) Type() Type       { return BoolType }
@@ -33,24 +34,20 @@ func (t *Term) Eval(env *Env) Value {
 	if t.Phrase != "" && strings.Contains(certstate.Words(env.State), t.Phrase) {
 		return boolValue(true)
 	}
-	for i := range certstate.Properties {
-		if certstate.Properties[i].Keys != nil {
-			property := &Property{i}
-			if sharesKey(property, property.Eval(env), t.Keys) {
-				return boolValue(true)
-			}
+	for i, keys := range t.Keys {
+		property := &Property{i}
+		if sharesKey(property, property.Eval(env), keys) {
+			return boolValue(true)
 		}
 	}
 	return boolValue(false)
 }
 
 func newTerm(text string) *Term {
-	t := &Term{Text: text, Phrase: certstate.Phrase(text)}
+	t := &Term{Text: text, Phrase: certstate.Phrase(text), Keys: map[int][]string{}}
 	for i := range certstate.Properties {
-		for _, k := range certstate.Properties[i].KeysOf(text) {
-			if !slices.Contains(t.Keys, k) {
-				t.Keys = append(t.Keys, k)
-			}
+		if keys := certstate.Properties[i].KeysOf(text); keys != nil {
+			t.Keys[i] = keys
 		}
 	}
 	return t

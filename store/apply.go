@@ -24,20 +24,20 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 	if at.Skip+q.Skip > maxGroups {
 		return p, certstate.Errorf(certstate.Invalid, "$apply", "There are more than %d groups: filter before grouping.", maxGroups)
 	}
-	ctx, done, err := s.watched(ctx, q, at.AsOf)
+	sel, err := s.newSelection(ctx, t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
+	if err != nil {
+		return p, err
+	}
+	ctx, done, err := s.watched(ctx, sel.found)
 	if err != nil {
 		return p, err
 	}
 	defer done()
-	sel, err := s.newSelection(ctx, t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
-	if err != nil {
-		return p, tooSlow(ctx, err)
-	}
 	text := sel.grouping()
 	if sel.err != nil {
 		return p, sel.err
 	}
-	rows, err := sel.query(ctx, text+" LIMIT "+sel.bind(limit+1)+" OFFSET "+sel.bind(at.Skip+q.Skip))
+	rows, err := sel.query(ctx, text+limitTo(sel.bind(limit+1))+" OFFSET "+sel.bind(at.Skip+q.Skip))
 	if err != nil {
 		return p, tooSlow(ctx, err)
 	}
@@ -62,16 +62,18 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 
 // Groups counts the groups of the query's $apply.
 func (s *Store) Groups(ctx context.Context, t Tenant, q *odata.Query, at Position) (n int64, err error) {
-	ctx, done, err := s.watched(ctx, q, at.AsOf)
+	sel, err := s.newSelection(ctx, t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
+	if err != nil {
+		return 0, err
+	}
+	ctx, done, err := s.watched(ctx, sel.found)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
-	sel, err := s.newSelection(ctx, t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
-	if err != nil {
-		return 0, tooSlow(ctx, err)
-	}
-	n, err = sel.number(ctx, "SELECT count(*) FROM ("+sel.grouping()+")")
+	text := "SELECT count(*) FROM (" + sel.grouping() + ")"
+	text, args := usedArguments(text, sel.args)
+	n, err = sel.number(ctx, text, args)
 	return n, tooSlow(ctx, errors.Join(err, sel.err))
 }
 

@@ -176,7 +176,7 @@ func deltaSet(q *odata.Query) certstate.Set {
 }
 
 func deltaPage(set certstate.Set) string {
-	return selectFrom(set, pastSource("$4"), "k > $2 ORDER BY k LIMIT $3")
+	return selectFrom(set, pastSource("$4"), "k > $2 ORDER BY k LIMIT $3 + 0")
 }
 
 // changed is a page of the records that changed after r.Last.
@@ -186,12 +186,18 @@ func (s *Store) changed(ctx context.Context, t Tenant, q *odata.Query, r Round, 
 		return r, false, err
 	}
 	told := 0
-	for _, c := range touched {
+	var now map[string]*certstate.State
+	for i, c := range touched {
+		if i%ahead == 0 {
+			if now, err = s.unchanged(ctx, t, q, r, touched[i:min(i+ahead, len(touched))]); err != nil {
+				return r, false, err
+			}
+		}
 		if !c.again {
 			if told == limit {
 				return r, true, nil
 			}
-			what, err := s.tell(ctx, t, q, r, c.id)
+			what, err := s.tell(ctx, t, q, r, c.id, now[c.id])
 			if err != nil {
 				return r, false, err
 			}
@@ -219,7 +225,7 @@ type touch struct {
 const touches = "SELECT n, id, " +
 	"EXISTS (SELECT 1 FROM past p WHERE p.tenant = $1 AND p.part = $2 AND p.id = c.id AND p.n > c.n AND (p.n <= $4 OR p.ver > c.n AND p.ver <= $4)) OR " +
 	"EXISTS (SELECT 1 FROM state s WHERE s.tenant = $1 AND s.part = $2 AND s.id = c.id AND s.ver > c.n AND s.ver <= $4) " +
-	"FROM change c WHERE tenant = $1 AND part = $2 AND n > $3 AND n <= $4 ORDER BY n LIMIT $5"
+	"FROM change c WHERE tenant = $1 AND part = $2 AND n > $3 AND n <= $4 ORDER BY n LIMIT $5 + 0"
 
 func (s *Store) touched(ctx context.Context, t Tenant, r Round) (list []touch, err error) {
 	st, err := s.queries.get(s.read, query{rest: touches})
@@ -241,9 +247,47 @@ func (s *Store) touched(ctx context.Context, t Tenant, r Round) (list []touch, e
 	return list, rows.Err()
 }
 
+// ahead is how many records are read at once.
+const ahead = 100
+
+// readAhead ends a statement over state. The plus keeps SQLite from looking at
+// all of the tenant's.
+var readAhead = " FROM state WHERE +tenant = $1 AND part = $2 AND ver <= $3 AND id IN (" + placeholders(4, ahead) + ")"
+
+// unchanged reads those of the touched records that have not changed since the
+// round's head, which are most.
+func (s *Store) unchanged(ctx context.Context, t Tenant, q *odata.Query, r Round, list []touch) (map[string]*certstate.State, error) {
+	st, err := s.queries.get(s.read, query{rest: "SELECT k, ver, absent, " + columnList(deltaSet(q)) + readAhead})
+	if err != nil {
+		return nil, err
+	}
+	args := append(make([]any, 0, 3+ahead), t.no, t.part(), r.Head.N)
+	for i := range ahead { // the last stands for the rest, so that there is one statement
+		args = append(args, list[min(i, len(list)-1)].id)
+	}
+	rows, err := st.QueryContext(context.WithoutCancel(ctx), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := make(map[string]*certstate.State, len(list))
+	sc := newScanner(deltaSet(q))
+	for rows.Next() {
+		if err := sc.scan(rows); err != nil {
+			return nil, err
+		}
+		state := sc.state
+		found[state.ID.S] = &state
+	}
+	return found, rows.Err()
+}
+
 // tell is what the round says of a record that changed in it, nil for nothing.
-func (s *Store) tell(ctx context.Context, t Tenant, q *odata.Query, r Round, id string) (*Told, error) {
-	st, err := s.GetAsOf(ctx, t, id, deltaSet(q), r.Head.N)
+// st is the record at the round's head if that is known.
+func (s *Store) tell(ctx context.Context, t Tenant, q *odata.Query, r Round, id string, st *certstate.State) (_ *Told, err error) {
+	if st == nil {
+		st, err = s.GetAsOf(ctx, t, id, deltaSet(q), r.Head.N)
+	}
 	gone := certstate.ErrorCode(err) == certstate.NotFound
 	switch {
 	case err != nil && !gone:

@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"strings"
+	"sync"
+	"time"
 
 	"certstate"
 	"certstate/edm"
@@ -24,8 +27,13 @@ func (sel *selection) plan(ctx context.Context, cond odata.Expr) error {
 		return sel.err
 	}
 	conjuncts := conjunctsOf(cond)
+	sel.passed = len(sel.q.Order) > 0
 	best, least, way := -1, sel.s.rare+1, ""
 	for i, c := range conjuncts {
+		if property, equal, ok := indexable(c); ok && sel.walked(property, equal) {
+			continue
+		}
+		sel.passed = false
 		mark := len(sel.args)
 		in, err := sel.wayIn(ctx, c)
 		if err != nil {
@@ -43,6 +51,7 @@ func (sel *selection) plan(ctx context.Context, cond odata.Expr) error {
 		}
 		sel.args = sel.args[:mark]
 	}
+	sel.found = best >= 0
 	for i, c := range conjuncts {
 		if i == best {
 			sel.cond += " AND k IN (" + way + ")"
@@ -64,57 +73,119 @@ func conjunctsOf(e odata.Expr) []odata.Expr {
 	return []odata.Expr{e}
 }
 
-// countTo counts the rows of a statement up to a limit.
+// countTo counts the rows of a statement up to a limit. A count is good for a
+// while: it chooses the way to an answer, which is the same by every way.
 func (sel *selection) countTo(ctx context.Context, text string, limit int) (int, error) {
 	mark := len(sel.args)
 	defer func() { sel.args = sel.args[:mark] }()
-	n, err := sel.number(ctx, "SELECT count(*) FROM ("+text+" LIMIT "+sel.bind(limit)+")")
+	text, args := usedArguments("SELECT count(*) FROM ("+text+limitTo(sel.bind(limit))+")", sel.args)
+	key := fmt.Sprint(text, args)
+	if n, ok := sel.s.counts.get(key); ok {
+		return n, nil
+	}
+	n, err := sel.number(context.WithoutCancel(ctx), text, args) // the limit bounds it
+	if err == nil && len(key) < countsKey {
+		sel.s.counts.put(key, int(n))
+	}
 	return int(n), err
 }
 
+// counts remembers what was counted to plan queries.
+type counts struct {
+	mu    sync.Mutex
+	m     map[string]int
+	until time.Time
+}
+
+// What is remembered is forgotten all at once.
+const (
+	countsFor  = 5 * time.Second
+	countsMost = 4096
+	countsKey  = 2048 // bytes of a statement and its arguments
+)
+
+func (c *counts) get(key string) (n int, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Now().After(c.until) {
+		return 0, false
+	}
+	n, ok = c.m[key]
+	return n, ok
+}
+
+func (c *counts) put(key string, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); now.After(c.until) || len(c.m) >= countsMost {
+		c.m, c.until = map[string]int{}, now.Add(countsFor)
+	}
+	c.m[key] = n
+}
+
 // wayIn selects the keys of the records for which a conjunct holds by an index
-// made for it, or is "" if there is none, or the order that is asked for walks
-// along it anyway.
+// made for it, or is "" if there is none.
 func (sel *selection) wayIn(ctx context.Context, c odata.Expr) (string, error) {
 	switch c := c.(type) {
 	case *odata.Term:
 		return sel.byTerm(ctx, c)
 	case *odata.Compare:
-		if c.Keys != nil && c.Op == odata.Eq {
+		if c.Keys != nil {
+			if c.Op != odata.Eq {
+				return "", nil
+			}
 			return sel.byKeys(c.L.(*odata.Property), c.Keys), nil
 		}
-		if c.Op != odata.Ne && constant(c.R) {
-			return sel.byColumn(c, c.L, c.Op == odata.Eq), nil
-		}
 	case *odata.In:
-		if c.Keys == nil {
-			return sel.byColumn(c, c.X, false), nil
-		}
-		if len(c.Rest) == 0 {
+		if c.Keys != nil {
+			if len(c.Rest) > 0 {
+				return "", nil
+			}
 			return sel.byKeys(c.X.(*odata.Property), c.Keys), nil
 		}
-	case *odata.Call:
-		if c.Fn.Name == "startswith" && constant(c.Args[1]) {
-			return sel.byColumn(c, c.Args[0], false), nil
-		}
+	}
+	if property, _, ok := indexable(c); ok {
+		return sel.byColumn(c, property), nil
 	}
 	return "", nil
 }
 
-// byColumn selects the records for which a condition on x holds, if x is a
-// property with an index.
-func (sel *selection) byColumn(c, x odata.Expr, equal bool) string {
-	p, ok := x.(*odata.Property)
-	if !ok || sel.walked(p.Index, equal) {
-		return ""
+// indexable takes apart a comparison of a property with what is the same for
+// every record, which an index of the property serves. equal says that it holds
+// for one value alone.
+func indexable(c odata.Expr) (property int, equal, ok bool) {
+	var x odata.Expr
+	switch c := c.(type) {
+	case *odata.Compare:
+		if c.Op != odata.Ne && c.Keys == nil && constant(c.R) {
+			x, equal = c.L, c.Op == odata.Eq
+		}
+	case *odata.In:
+		if c.Keys == nil {
+			x = c.X
+		}
+	case *odata.Call:
+		if c.Fn.Name == "startswith" && constant(c.Args[1]) {
+			x = c.Args[0]
+		}
 	}
+	p, ok := x.(*odata.Property)
+	if !ok {
+		return 0, false, false
+	}
+	return p.Index, equal, true
+}
+
+// byColumn selects the records for which a condition on a property holds, if
+// the property has an index.
+func (sel *selection) byColumn(c odata.Expr, property int) string {
 	const from = "SELECT k FROM state WHERE tenant = $1 AND "
-	switch column := certstate.Properties[p.Index].Column; {
+	switch column := certstate.Properties[property].Column; {
 	case column == "id":
 		return from + sel.isTrue(c) + " AND part = " + sel.bind(sel.t.part())
 	case indexedColumns()[column]:
 		return from + sel.isTrue(c)
-	case partlyIndexed()[column] && !sel.holdsForEmpty(c, p.Index):
+	case partlyIndexed()[column] && !sel.holdsForEmpty(c, property):
 		return from + sel.isTrue(c) + " AND " + column + " <> ''"
 	}
 	return ""
@@ -157,13 +228,23 @@ func constant(e odata.Expr) bool {
 	return false
 }
 
-// byKeys selects the records in which a property has one of the keys.
+// byKeys selects the records in which a property has one of the keys. A few
+// keys are compared one by one: for a list SQLite first builds a table of it.
 func (sel *selection) byKeys(property *odata.Property, keys []string) string {
-	var lists []string
 	p := &certstate.Properties[property.Index]
-	list := sel.list(len(keys), func(i int) string { return sel.bind(keys[i]) })
+	tests := make([]string, len(keys))
+	for i := range keys {
+		tests[i] = " = " + sel.bind(keys[i])
+	}
+	if len(keys) > 4 {
+		tests = []string{" IN " + sel.list(len(keys), func(i int) string { return sel.bind(keys[i]) })}
+	}
+	var lists []string
 	for _, k := range p.Keys {
-		lists = append(lists, "SELECT k FROM state WHERE tenant = $1 AND "+hasKey(p.Column+k.Suffix, list))
+		column := p.Column + k.Suffix
+		for _, test := range tests {
+			lists = append(lists, "SELECT k FROM state WHERE tenant = $1 AND "+column+test+" AND "+column+" <> ''")
+		}
 	}
 	return strings.Join(lists, " UNION ALL ")
 }

@@ -70,6 +70,8 @@ type selection struct {
 	tenant string // whose
 	cond   string // of the records, "" for all
 	asOf   *int64
+	found  bool // the condition is answered by looking few records up
+	passed bool // it holds for all that a walk in the order passes, or there is none
 }
 
 // newSelection writes the query's condition. Arguments: $1 is the tenant, and
@@ -85,23 +87,26 @@ func (s *Store) newSelection(ctx context.Context, t Tenant, q *odata.Query, cond
 		sel.tenant += " AND part = " + sel.bind(t.part()) // ids have an index by part
 	}
 	if cond == nil {
+		sel.passed = true
 		return sel, nil
 	}
 	return sel, sel.plan(ctx, cond)
 }
 
-// simple reports whether the query is served by one walk along an index, so
-// that it needs no watch on its time.
-func simple(q *odata.Query, asOf *int64) bool {
-	return q.Condition() == nil && len(q.Order) == 0 && q.Apply == nil && asOf == nil
+// cheap reports whether a page takes no longer than reading it: it is looked
+// up, or walked to along an index.
+func (sel *selection) cheap() bool {
+	orders := sel.q.Order
+	walk := len(orders) == 0 || len(orders) == 1 && indexedColumns()[certstate.Properties[orders[0].Key].Column]
+	return sel.asOf == nil && (sel.found || sel.passed && walk)
 }
 
-// watched bounds the time of all that is not simple, the wait for its turn
-// included: some connections are always left to what is simple.
-func (s *Store) watched(ctx context.Context, q *odata.Query, asOf *int64) (context.Context, context.CancelFunc, error) {
-	if simple(q, asOf) {
-		// The drivers keep a goroutine for each statement that can be
-		// cancelled, which costs more than the statement.
+// watched bounds the time of a selection that is not cheap, the wait for its
+// turn included: some connections are always left to those that are.
+func (s *Store) watched(ctx context.Context, cheap bool) (context.Context, context.CancelFunc, error) {
+	if cheap {
+		// The drivers run a statement that can be cancelled in a goroutine of
+		// its own, which costs more than most statements.
 		return context.WithoutCancel(ctx), func() {}, nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.limit, errTooSlow)
@@ -130,15 +135,15 @@ func tooSlow(ctx context.Context, err error) error {
 // an earlier page gave. The State passed to fn is reused; it holds the
 // properties of the query's $select, those it sorts by, and the id.
 func (s *Store) List(ctx context.Context, t Tenant, q *odata.Query, at Position, limit int, fn func(*certstate.State) error) (p Page, err error) {
-	ctx, done, err := s.watched(ctx, q, at.AsOf)
+	sel, err := s.newSelection(ctx, t, q, q.Condition(), edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
+	if err != nil {
+		return p, err
+	}
+	ctx, done, err := s.watched(ctx, sel.cheap())
 	if err != nil {
 		return p, err
 	}
 	defer done()
-	sel, err := s.newSelection(ctx, t, q, q.Condition(), edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
-	if err != nil {
-		return p, tooSlow(ctx, err)
-	}
 	set := q.Select | certstate.KeySet
 	for _, o := range q.Order {
 		set |= 1 << o.Key
@@ -155,11 +160,20 @@ func (s *Store) List(ctx context.Context, t Tenant, q *odata.Query, at Position,
 		if err = errors.Join(err, rows.Close()); err != nil {
 			return p, tooSlow(ctx, err)
 		}
-		if p.More {
+		if p.More { // the scanner still holds the page's last record
+			p.Next.Sort = sortKeys(q.Order, &sc.state)
 			break
 		}
 	}
 	return p, nil
+}
+
+// sortKeys are a record's values of the sort keys.
+func sortKeys(orders []odata.Order, st *certstate.State) (keys []sortKey) {
+	for _, o := range orders {
+		keys = append(keys, keyOf(certstate.Properties[o.Key].Field(st)))
+	}
+	return keys
 }
 
 // read passes rows on until limit of them were, and returns what is left of it.
@@ -178,10 +192,7 @@ func (sel *selection) read(ctx context.Context, rows *sql.Rows, sc *scanner, lim
 		if err := fn(&sc.state); err != nil {
 			return 0, err
 		}
-		p.Next.K, p.Next.Sort = sc.k, p.Next.Sort[:0]
-		for _, o := range sel.q.Order {
-			p.Next.Sort = append(p.Next.Sort, keyOf(certstate.Properties[o.Key].Field(&sc.state)))
-		}
+		p.Next.K = sc.k
 		limit--
 	}
 	return limit, rows.Err()
@@ -295,12 +306,17 @@ func (sel *selection) statement(seg segment, set certstate.Set, limit, skip int)
 		}
 		rest += " AND " + seg.after.text + op + sel.bind(seg.after.value)
 	}
-	rest += orderBy(seg.order) + " LIMIT " + sel.bind(limit)
+	rest += orderBy(seg.order) + limitTo(sel.bind(limit))
 	if seg.after == nil && skip > 0 {
 		rest += " OFFSET " + sel.bind(skip)
 	}
-	return "SELECT k, ver, absent, " + strings.Join(columns(set), ", ") + " FROM " + sel.source + " WHERE " + sel.tenant + rest
+	return "SELECT k, ver, absent, " + columnList(set) + " FROM " + sel.source + " WHERE " + sel.tenant + rest
 }
+
+// limitTo writes a LIMIT. A bare placeholder would have SQLite look at its value
+// to plan, and so prepare the statement anew each time it runs: several times the
+// cost of most statements.
+func limitTo(placeholder string) string { return " LIMIT " + placeholder + " + 0" }
 
 func orderBy(terms []sortTerm) string {
 	texts := make([]string, len(terms))
@@ -315,7 +331,11 @@ func orderBy(terms []sortTerm) string {
 
 func (sel *selection) query(ctx context.Context, text string) (*sql.Rows, error) {
 	text, args := usedArguments(text, sel.args)
-	st, err := sel.s.queries.get(sel.s.read, query{rest: text})
+	return sel.s.rows(ctx, text, args)
+}
+
+func (s *Store) rows(ctx context.Context, text string, args []any) (*sql.Rows, error) {
+	st, err := s.queries.get(s.read, query{rest: text})
 	if err != nil {
 		return nil, err
 	}
@@ -360,22 +380,23 @@ func (s *Store) Count(ctx context.Context, t Tenant, q *odata.Query, now edm.Dat
 	if cond == nil && asOf == nil {
 		return s.Live(ctx, t)
 	}
-	ctx, done, err := s.watched(ctx, q, asOf)
+	sel, err := s.newSelection(ctx, t, q, cond, now, asOf)
+	if err != nil {
+		return 0, err
+	}
+	ctx, done, err := s.watched(ctx, sel.found)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
-	sel, err := s.newSelection(ctx, t, q, cond, now, asOf)
-	if err != nil {
-		return 0, tooSlow(ctx, err)
-	}
-	n, err = sel.number(ctx, "SELECT count(*) FROM "+sel.source+" WHERE "+sel.tenant+sel.cond)
+	text, args := usedArguments("SELECT count(*) FROM "+sel.source+" WHERE "+sel.tenant+sel.cond, sel.args)
+	n, err = sel.number(ctx, text, args)
 	return n, tooSlow(ctx, err)
 }
 
 // number is the one number that a statement gives.
-func (sel *selection) number(ctx context.Context, text string) (n int64, err error) {
-	rows, err := sel.query(ctx, text)
+func (sel *selection) number(ctx context.Context, text string, args []any) (n int64, err error) {
+	rows, err := sel.s.rows(ctx, text, args)
 	if err != nil {
 		return 0, err
 	}

@@ -15,11 +15,9 @@ func (sel *selection) searchTerm(w *where, t *odata.Term) string {
 	if t.Phrase != "" {
 		any = append(any, containsPhrase(w, t))
 	}
-	list := w.list(len(t.Keys), func(i int) string { return w.bind(t.Keys[i]) })
 	for i := range certstate.Properties {
-		p := &certstate.Properties[i]
-		for _, k := range p.Keys {
-			any = append(any, hasKey(p.Column+k.Suffix, list))
+		if keys := t.Keys[i]; keys != nil {
+			any = append(any, w.sharedKeys(&odata.Property{Index: i}, keys))
 		}
 	}
 	return "(" + strings.Join(any, " OR ") + ")"
@@ -41,8 +39,8 @@ func (sel *selection) byTerm(ctx context.Context, t *odata.Term) (string, error)
 		lists = append(lists, text)
 	}
 	for i := range certstate.Properties {
-		if certstate.Properties[i].Keys != nil {
-			lists = append(lists, sel.byKeys(&odata.Property{Index: i}, t.Keys))
+		if keys := t.Keys[i]; keys != nil {
+			lists = append(lists, sel.byKeys(&odata.Property{Index: i}, keys))
 		}
 	}
 	return strings.Join(lists, " UNION ALL "), nil

@@ -37,6 +37,21 @@ var rowColumns = slices.Concat([]string{"ver", "absent"}, columns(certstate.All)
 // stateColumns lists the columns of state.
 var stateColumns = "k, part, tenant, " + strings.Join(rowColumns, ", ")
 
+// columnLists keeps the texts of columnList: there are few sets that are asked for.
+var columnLists sync.Map // certstate.Set → string
+
+// columnList is columns as SQL lists them.
+func columnList(set certstate.Set) string {
+	if list, ok := columnLists.Load(set); ok {
+		return list.(string)
+	}
+	list := strings.Join(columns(set), ", ")
+	if set == certstate.All || set == certstate.Defaults { // others are made of what clients select
+		columnLists.Store(set, list)
+	}
+	return list
+}
+
 // Statements over a record's columns are made from the table of properties
 // once.
 var (

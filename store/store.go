@@ -33,6 +33,7 @@ type Store struct {
 	watching chan struct{} // holds an entry for each query that may take long
 	tenants  tenantCache
 	queries  statements
+	counts   counts
 
 	queue  chan *job
 	closed atomic.Bool

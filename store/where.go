@@ -120,7 +120,27 @@ func (w *where) call(e *odata.Call, want bool) string {
 		return prefix
 	}
 	v := w.value(e)
+	if want && !emptyHolds(e) {
+		v.null = ""
+	}
 	return andNot(negated(v.text, want), v.null)
+}
+
+// emptyHolds is false if a function of a property and literals is not true of
+// the empty text, as which a null property is stored: then the column alone
+// decides when it is true.
+func emptyHolds(e *odata.Call) bool {
+	if _, ok := e.Args[0].(*odata.Property); !ok {
+		return true
+	}
+	empty := odata.Call{Fn: e.Fn, Args: slices.Clone(e.Args)}
+	empty.Args[0] = &odata.Literal{Value: odata.Value{Type: odata.StringType}}
+	for _, a := range empty.Args {
+		if _, ok := a.(*odata.Literal); !ok {
+			return true
+		}
+	}
+	return empty.Eval(nil).N != 0
 }
 
 func andNot(text, null string) string {
