@@ -186,18 +186,25 @@ func (s *Store) changed(ctx context.Context, t Tenant, q *odata.Query, r Round, 
 		return r, false, err
 	}
 	told := 0
-	var now map[string]*certstate.State
+	var current map[int64]*certstate.State
 	for i, c := range touched {
 		if i%ahead == 0 {
-			if now, err = s.unchanged(ctx, t, q, r, touched[i:min(i+ahead, len(touched))]); err != nil {
+			if current, err = s.current(ctx, t, q, touched[i:min(i+ahead, len(touched))]); err != nil {
 				return r, false, err
 			}
 		}
-		if !c.again {
+		st := current[c.n]
+		again := false
+		if st == nil {
+			if again, err = s.again(ctx, t, r, c); err != nil {
+				return r, false, err
+			}
+		}
+		if !again {
 			if told == limit {
 				return r, true, nil
 			}
-			what, err := s.tell(ctx, t, q, r, c.id, now[c.id])
+			what, err := s.tell(ctx, t, q, r, c.id, st)
 			if err != nil {
 				return r, false, err
 			}
@@ -215,20 +222,12 @@ func (s *Store) changed(ctx context.Context, t Tenant, q *odata.Query, r Round, 
 
 // touch is a change as delta sees it.
 type touch struct {
-	n     int64
-	id    string
-	again bool // the record changes again within the round
+	n  int64
+	id string
 }
 
-// touches reads the changes from $3 on up to $4. Like history, it finds a
-// record's later changes by the versions they made or ended.
-const touches = "SELECT n, id, " +
-	"EXISTS (SELECT 1 FROM past p WHERE p.tenant = $1 AND p.part = $2 AND p.id = c.id AND p.n > c.n AND (p.n <= $4 OR p.ver > c.n AND p.ver <= $4)) OR " +
-	"EXISTS (SELECT 1 FROM state s WHERE s.tenant = $1 AND s.part = $2 AND s.id = c.id AND s.ver > c.n AND s.ver <= $4) " +
-	"FROM change c WHERE tenant = $1 AND part = $2 AND n > $3 AND n <= $4 ORDER BY n LIMIT $5 + 0"
-
 func (s *Store) touched(ctx context.Context, t Tenant, r Round) (list []touch, err error) {
-	st, err := s.queries.get(s.read, query{rest: touches})
+	st, err := s.queries.get(s.read, query{rest: "SELECT n, id FROM change WHERE tenant = $1 AND part = $2 AND n > $3 AND n <= $4 ORDER BY n LIMIT $5 + 0"})
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +238,7 @@ func (s *Store) touched(ctx context.Context, t Tenant, r Round) (list []touch, e
 	defer rows.Close()
 	for rows.Next() {
 		var c touch
-		if err := rows.Scan(&c.n, &c.id, &c.again); err != nil {
+		if err := rows.Scan(edm.Int64Column(&c.n), &c.id); err != nil {
 			return nil, err
 		}
 		list = append(list, c)
@@ -247,39 +246,52 @@ func (s *Store) touched(ctx context.Context, t Tenant, r Round) (list []touch, e
 	return list, rows.Err()
 }
 
-// ahead is how many records are read at once.
+// ahead is how many changes' records are read at once.
 const ahead = 100
 
-// readAhead ends a statement over state. The plus keeps SQLite from looking at
-// all of the tenant's.
-var readAhead = " FROM state WHERE +tenant = $1 AND part = $2 AND ver <= $3 AND id IN (" + placeholders(4, ahead) + ")"
+// made ends a statement over the records that changes of a range made and that
+// are so still. The plus keeps SQLite from looking at all of the tenant's.
+const made = " FROM state WHERE +tenant = $1 AND part = $2 AND ver >= $3 AND ver <= $4 AND id IN " +
+	"(SELECT id FROM change WHERE tenant = $1 AND part = $2 AND n >= $3 AND n <= $4)"
 
-// unchanged reads those of the touched records that have not changed since the
-// round's head, which are most.
-func (s *Store) unchanged(ctx context.Context, t Tenant, q *odata.Query, r Round, list []touch) (map[string]*certstate.State, error) {
-	st, err := s.queries.get(s.read, query{rest: "SELECT k, ver, absent, " + columnList(deltaSet(q)) + readAhead})
+// current reads the records that are as one of the changes made them, which are
+// most, by the change's number.
+func (s *Store) current(ctx context.Context, t Tenant, q *odata.Query, list []touch) (map[int64]*certstate.State, error) {
+	st, err := s.queries.get(s.read, query{rest: "SELECT k, ver, absent, " + columnList(deltaSet(q)) + made})
 	if err != nil {
 		return nil, err
 	}
-	args := append(make([]any, 0, 3+ahead), t.no, t.part(), r.Head.N)
-	for i := range ahead { // the last stands for the rest, so that there is one statement
-		args = append(args, list[min(i, len(list)-1)].id)
-	}
-	rows, err := st.QueryContext(context.WithoutCancel(ctx), args...)
+	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, t.part(), list[0].n, list[len(list)-1].n)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	found := make(map[string]*certstate.State, len(list))
+	states := make([]certstate.State, 0, len(list))
+	found := make(map[int64]*certstate.State, len(list))
 	sc := newScanner(deltaSet(q))
 	for rows.Next() {
 		if err := sc.scan(rows); err != nil {
 			return nil, err
 		}
-		state := sc.state
-		found[state.ID.S] = &state
+		states = append(states, sc.state)
+		found[sc.state.Version] = &states[len(states)-1]
 	}
 	return found, rows.Err()
+}
+
+// changesAgain is 1 if a record changes after change $4 and up to $5. Like
+// history, it finds a record's changes by the versions they made or ended.
+const changesAgain = "SELECT EXISTS (SELECT 1 FROM past p WHERE p.tenant = $1 AND p.part = $2 AND p.id = $3 AND p.n > $4 AND (p.n <= $5 OR p.ver > $4 AND p.ver <= $5)) OR " +
+	"EXISTS (SELECT 1 FROM state s WHERE s.tenant = $1 AND s.part = $2 AND s.id = $3 AND s.ver > $4 AND s.ver <= $5)"
+
+// again reports whether the record changes again within the round.
+func (s *Store) again(ctx context.Context, t Tenant, r Round, c touch) (yes bool, err error) {
+	st, err := s.queries.get(s.read, query{rest: changesAgain})
+	if err != nil {
+		return false, err
+	}
+	err = st.QueryRowContext(context.WithoutCancel(ctx), t.no, t.part(), c.id, c.n, r.Head.N).Scan(&yes)
+	return yes, err
 }
 
 // tell is what the round says of a record that changed in it, nil for nothing.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -35,19 +36,13 @@ func (sel *selection) plan(ctx context.Context, cond odata.Expr) error {
 		}
 		sel.passed = false
 		mark := len(sel.args)
-		in, err := sel.wayIn(ctx, c)
+		in, n, err := sel.wayIn(ctx, c, least)
 		if err != nil {
 			return err
 		}
-		if in != "" {
-			n, err := sel.countTo(ctx, in, least)
-			if err != nil {
-				return err
-			}
-			if n < least {
-				best, least, way = i, n, in
-				continue // its arguments are kept
-			}
+		if in != "" && n < least {
+			best, least, way = i, n, in
+			continue // its arguments are kept
 		}
 		sel.args = sel.args[:mark]
 	}
@@ -58,7 +53,9 @@ func (sel *selection) plan(ctx context.Context, cond odata.Expr) error {
 			// Without the plus, which bars the indexes that begin with the
 			// tenant, the list might be used to check all of the tenant's.
 			sel.tenant = "+tenant = $1"
-			continue
+			if t, ok := c.(*odata.Term); !ok || strings.Count(t.Phrase, " ") < 2 {
+				continue
+			} // one word of a phrase is only a way to the phrase
 		}
 		sel.cond += " AND " + sel.isTrue(c)
 	}
@@ -79,7 +76,7 @@ func (sel *selection) countTo(ctx context.Context, text string, limit int) (int,
 	mark := len(sel.args)
 	defer func() { sel.args = sel.args[:mark] }()
 	text, args := usedArguments("SELECT count(*) FROM ("+text+limitTo(sel.bind(limit))+")", sel.args)
-	key := fmt.Sprint(text, args)
+	key := countKey(text, args)
 	if n, ok := sel.s.counts.get(key); ok {
 		return n, nil
 	}
@@ -88,6 +85,22 @@ func (sel *selection) countTo(ctx context.Context, text string, limit int) (int,
 		sel.s.counts.put(key, int(n))
 	}
 	return int(n), err
+}
+
+func countKey(text string, args []any) string {
+	var b strings.Builder
+	b.WriteString(text)
+	for _, a := range args {
+		switch a := a.(type) {
+		case string:
+			b.WriteString("\x00s" + a)
+		case int64:
+			b.WriteString("\x00" + strconv.FormatInt(a, 10))
+		default:
+			fmt.Fprintf(&b, "\x00%v", a)
+		}
+	}
+	return b.String()
 }
 
 // counts remembers what was counted to plan queries.
@@ -124,30 +137,28 @@ func (c *counts) put(key string, n int) {
 }
 
 // wayIn selects the keys of the records for which a conjunct holds by an index
-// made for it, or is "" if there is none.
-func (sel *selection) wayIn(ctx context.Context, c odata.Expr) (string, error) {
+// made for it, and counts them up to a limit; "" if there is no such index.
+func (sel *selection) wayIn(ctx context.Context, c odata.Expr, limit int) (in string, n int, err error) {
 	switch c := c.(type) {
 	case *odata.Term:
-		return sel.byTerm(ctx, c)
+		return sel.byTerm(ctx, c, limit)
 	case *odata.Compare:
-		if c.Keys != nil {
-			if c.Op != odata.Eq {
-				return "", nil
-			}
-			return sel.byKeys(c.L.(*odata.Property), c.Keys), nil
+		if c.Keys != nil && c.Op == odata.Eq {
+			in = sel.byKeys(c.L.(*odata.Property), c.Keys)
 		}
 	case *odata.In:
-		if c.Keys != nil {
-			if len(c.Rest) > 0 {
-				return "", nil
-			}
-			return sel.byKeys(c.X.(*odata.Property), c.Keys), nil
+		if c.Keys != nil && len(c.Rest) == 0 {
+			in = sel.byKeys(c.X.(*odata.Property), c.Keys)
 		}
 	}
 	if property, _, ok := indexable(c); ok {
-		return sel.byColumn(c, property), nil
+		in = sel.byColumn(c, property)
 	}
-	return "", nil
+	if in == "" {
+		return "", 0, nil
+	}
+	n, err = sel.countTo(ctx, in, limit)
+	return in, n, err
 }
 
 // indexable takes apart a comparison of a property with what is the same for

@@ -27,46 +27,35 @@ func containsPhrase(w *where, t *odata.Term) string {
 	return "instr(words, " + w.bind(t.Phrase) + ") > 0"
 }
 
-// byTerm selects the records that a term matches: those that have its rarest
-// word, and of these those that have the phrase; and those with its keys.
-func (sel *selection) byTerm(ctx context.Context, t *odata.Term) (string, error) {
+// byTerm selects the records that a term may match: those with its rarest word,
+// which are counted, and those with its keys, which are few. They match if the
+// term is one word; of a phrase, the rest is to be looked at.
+func (sel *selection) byTerm(ctx context.Context, t *odata.Term, limit int) (in string, n int, err error) {
 	var lists []string
-	if t.Phrase != "" {
-		text, err := sel.byPhrase(ctx, t)
-		if err != nil {
-			return "", err
+	words := strings.Fields(t.Phrase)
+	least := limit
+	if len(words) == 0 {
+		least = 0
+	}
+	for i, word := range words {
+		to := word + "\x00"
+		if i == len(words)-1 { // which may be only begun
+			to = afterPrefix(word)
 		}
-		lists = append(lists, text)
+		text := sel.byWord(word, to)
+		if n, err = sel.countTo(ctx, text, limit); err != nil {
+			return "", 0, err
+		}
+		if n < least || i == 0 {
+			lists, least = []string{text}, n
+		}
 	}
 	for i := range certstate.Properties {
 		if keys := t.Keys[i]; keys != nil {
 			lists = append(lists, sel.byKeys(&odata.Property{Index: i}, keys))
 		}
 	}
-	return strings.Join(lists, " UNION ALL "), nil
-}
-
-func (sel *selection) byPhrase(ctx context.Context, t *odata.Term) (string, error) {
-	words := strings.Fields(t.Phrase)
-	last := len(words) - 1 // which may be only begun
-	if last == 0 {
-		return sel.byWord(words[0], afterPrefix(words[0])), nil
-	}
-	best, least := sel.byWord(words[last], afterPrefix(words[last])), sel.s.rare+1
-	for i, word := range words {
-		text := best
-		if i < last {
-			text = sel.byWord(word, word+"\x00")
-		}
-		n, err := sel.countTo(ctx, text, least)
-		if err != nil {
-			return "", err
-		}
-		if n < least {
-			best, least = text, n
-		}
-	}
-	return best + " AND EXISTS (SELECT 1 FROM state WHERE state.k = word.k AND state.tenant = $1 AND " + containsPhrase(&sel.where, t) + ")", nil
+	return strings.Join(lists, " UNION ALL "), least, nil
 }
 
 // byWord selects the records with a word from one text up to before another.
