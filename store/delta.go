@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 
 	"certstate"
@@ -181,43 +183,57 @@ func deltaPage(set certstate.Set) string {
 
 // changed is a page of the records that changed after r.Last.
 func (s *Store) changed(ctx context.Context, t Tenant, q *odata.Query, r Round, limit int, fn func(*Told) error) (Round, bool, error) {
-	touched, err := s.touched(ctx, t, r)
-	if err != nil {
-		return r, false, err
-	}
 	told := 0
-	var current map[int64]*certstate.State
-	for i, c := range touched {
-		if i%ahead == 0 {
-			if current, err = s.current(ctx, t, q, touched[i:min(i+ahead, len(touched))]); err != nil {
+	for scanned := 0; scanned < maxScan && r.Last < r.Head.N; scanned += ahead {
+		to := min(r.Last+ahead, r.Head.N)
+		made, err := s.made(ctx, t, q, r.Last+1, to)
+		if err != nil {
+			return r, false, err
+		}
+		changes := []touch(nil) // all of the range, unless each made one of the records
+		if int64(len(made)) < to-r.Last {
+			if changes, err = s.touched(ctx, t, r.Last, to); err != nil {
 				return r, false, err
 			}
 		}
-		st := current[c.n]
-		again := false
-		if st == nil {
-			if again, err = s.again(ctx, t, r, c); err != nil {
-				return r, false, err
+		for r.Last < to {
+			c := touch{n: r.Last + 1}
+			if changes != nil {
+				c = changes[0]
+				changes = changes[1:]
 			}
-		}
-		if !again {
-			if told == limit {
+			var st *certstate.State
+			if len(made) > 0 && made[0].Version == c.n {
+				st, c.id = &made[0], made[0].ID.S
+				made = made[1:]
+			}
+			what, err := s.toldOf(ctx, t, q, r, c, st)
+			switch {
+			case err != nil:
+				return r, false, err
+			case what != nil && told == limit:
 				return r, true, nil
-			}
-			what, err := s.tell(ctx, t, q, r, c.id, st)
-			if err != nil {
-				return r, false, err
-			}
-			if what != nil {
+			case what != nil:
 				told++
 				if err := fn(what); err != nil {
 					return r, false, err
 				}
 			}
+			r.Last = c.n
 		}
-		r.Last = c.n
 	}
 	return r, r.Last < r.Head.N, nil
+}
+
+// toldOf is what the round says at a change: nothing if the record changes
+// again within it. st is the record if it is as the change made it.
+func (s *Store) toldOf(ctx context.Context, t Tenant, q *odata.Query, r Round, c touch, st *certstate.State) (*Told, error) {
+	if st == nil {
+		if again, err := s.again(ctx, t, r, c); err != nil || again {
+			return nil, err
+		}
+	}
+	return s.tell(ctx, t, q, r, c.id, st)
 }
 
 // touch is a change as delta sees it.
@@ -226,12 +242,13 @@ type touch struct {
 	id string
 }
 
-func (s *Store) touched(ctx context.Context, t Tenant, r Round) (list []touch, err error) {
-	st, err := s.queries.get(s.read, query{rest: "SELECT n, id FROM change WHERE tenant = $1 AND part = $2 AND n > $3 AND n <= $4 ORDER BY n LIMIT $5 + 0"})
+// touched reads the changes after one up to another.
+func (s *Store) touched(ctx context.Context, t Tenant, after, to int64) (list []touch, err error) {
+	st, err := s.queries.get(s.read, query{rest: "SELECT n, id FROM change WHERE tenant = $1 AND part = $2 AND n > $3 AND n <= $4 ORDER BY n"})
 	if err != nil {
 		return nil, err
 	}
-	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, t.part(), r.Last, r.Head.N, maxScan)
+	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, t.part(), after, to)
 	if err != nil {
 		return nil, err
 	}
@@ -243,40 +260,45 @@ func (s *Store) touched(ctx context.Context, t Tenant, r Round) (list []touch, e
 		}
 		list = append(list, c)
 	}
-	return list, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	if int64(len(list)) != to-after { // pruned this moment
+		return nil, certstate.Errorf(certstate.Gone, "", "The changes since this link was made are no longer kept. Start again without a token.")
+	}
+	return list, nil
 }
 
-// ahead is how many changes' records are read at once.
+// ahead is how many changes are looked at together.
 const ahead = 100
 
-// made ends a statement over the records that changes of a range made and that
-// are so still. The plus keeps SQLite from looking at all of the tenant's.
-const made = " FROM state WHERE +tenant = $1 AND part = $2 AND ver >= $3 AND ver <= $4 AND id IN " +
+// madeBy ends a statement over the records that changes of a range made and
+// that are so still. The plus keeps SQLite from looking at all of the tenant's.
+const madeBy = " FROM state WHERE +tenant = $1 AND part = $2 AND ver >= $3 AND ver <= $4 AND id IN " +
 	"(SELECT id FROM change WHERE tenant = $1 AND part = $2 AND n >= $3 AND n <= $4)"
 
-// current reads the records that are as one of the changes made them, which are
-// most, by the change's number.
-func (s *Store) current(ctx context.Context, t Tenant, q *odata.Query, list []touch) (map[int64]*certstate.State, error) {
-	st, err := s.queries.get(s.read, query{rest: "SELECT k, ver, absent, " + columnList(deltaSet(q)) + made})
+// made reads the records that are as one of the changes made them, which are
+// most, in the order of the changes.
+func (s *Store) made(ctx context.Context, t Tenant, q *odata.Query, from, to int64) ([]certstate.State, error) {
+	st, err := s.queries.get(s.read, query{rest: "SELECT k, ver, absent, " + columnList(deltaSet(q)) + madeBy})
 	if err != nil {
 		return nil, err
 	}
-	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, t.part(), list[0].n, list[len(list)-1].n)
+	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, t.part(), from, to)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	states := make([]certstate.State, 0, len(list))
-	found := make(map[int64]*certstate.State, len(list))
+	list := make([]certstate.State, 0, to-from+1)
 	sc := newScanner(deltaSet(q))
 	for rows.Next() {
 		if err := sc.scan(rows); err != nil {
 			return nil, err
 		}
-		states = append(states, sc.state)
-		found[sc.state.Version] = &states[len(states)-1]
+		list = append(list, sc.state)
 	}
-	return found, rows.Err()
+	slices.SortFunc(list, func(a, b certstate.State) int { return cmp.Compare(a.Version, b.Version) })
+	return list, rows.Err()
 }
 
 // changesAgain is 1 if a record changes after change $4 and up to $5. Like

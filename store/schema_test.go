@@ -151,9 +151,9 @@ func TestPlans(t *testing.T) {
 			"SEARCH past USING INDEX past_id (part=? AND id=? AND n>?)"},
 		deltaPage(certstate.Defaults): {"SEARCH state USING INDEX state_tenant (tenant=? AND rowid>?)",
 			"SEARCH past USING INDEX past_tenant (tenant=? AND n>?)", "USE TEMP B-TREE FOR ORDER BY"},
-		"SELECT k" + made: {stateByID, "SEARCH change USING PRIMARY KEY (part=? AND n>? AND n<?)"},
-		changesAgain:      {"SCAN CONSTANT ROW", "SEARCH p USING INDEX past_id (part=? AND id=? AND n>?)", "SEARCH s USING INDEX sqlite_autoindex_state_1 (part=? AND id=?)"},
-		versionsSince:     {"SEARCH past USING INDEX past_id (part=? AND id=? AND n>? AND n<?)"},
+		"SELECT k" + madeBy: {stateByID, "SEARCH change USING PRIMARY KEY (part=? AND n>? AND n<?)"},
+		changesAgain:        {"SCAN CONSTANT ROW", "SEARCH p USING INDEX past_id (part=? AND id=? AND n>?)", "SEARCH s USING INDEX sqlite_autoindex_state_1 (part=? AND id=?)"},
+		versionsSince:       {"SEARCH past USING INDEX past_id (part=? AND id=? AND n>? AND n<?)"},
 		historyOf: {"SEARCH change USING PRIMARY KEY (part=? AND n=?)", "SEARCH past USING INDEX past_id (part=? AND id=?)",
 			"SEARCH past USING INDEX past_id (part=? AND id=?)", stateByID},
 	} {
