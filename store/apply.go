@@ -65,7 +65,7 @@ func (s *Store) Groups(ctx context.Context, t Tenant, q *odata.Query, at Positio
 	if err != nil {
 		return 0, tooSlow(ctx, err)
 	}
-	n, err = sel.number(ctx, "SELECT count(*) FROM ("+sel.grouping()+")")
+	n, err = sel.number(ctx, "SELECT count(*) FROM ("+sel.grouping()+") AS groups")
 	return n, tooSlow(ctx, errors.Join(err, sel.err))
 }
 
@@ -133,11 +133,14 @@ func (sel *selection) aggregate(a *odata.Aggregate) sqlValue {
 	if a.Method == odata.CountDistinct {
 		return sqlValue{text: "count(DISTINCT " + v.text + ")"}
 	}
-	function := string(a.Method)
-	if a.Method == odata.Average {
-		function = "avg"
+	switch a.Method {
+	case odata.Sum:
+		v.text = sel.d.total(v.text, a.Type())
+	case odata.Average:
+		v.text = sel.d.average(v.text)
+	default:
+		v.text = string(a.Method) + "(" + v.text + ")"
 	}
-	v.text = function + "(" + v.text + ")"
 	return sqlValue{text: v.text, null: v.text + " IS NULL"}
 }
 

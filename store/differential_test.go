@@ -43,6 +43,10 @@ func TestQueriesMeanTheSame(t *testing.T) {
 				refused++
 				continue
 			}
+			if unsupported(dsn, raw) {
+				refused++
+				continue
+			}
 			s.SetRare(pick(g, -1, 10, 1000))
 			records, asOf := changed, (*int64)(nil)
 			if g.IntN(3) == 0 {
@@ -65,6 +69,11 @@ func TestQueriesMeanTheSame(t *testing.T) {
 			t.Errorf("too many queries say nothing: %d refused, %d empty", refused, empty)
 		}
 	})
+}
+
+// unsupported reports whether a query has what the engine refuses by name.
+func unsupported(url, query string) bool {
+	return strings.HasPrefix(url, "postgres:") && strings.Contains(query, "matchesPattern")
 }
 
 // fillRandom creates n records and returns them as they are stored, in the

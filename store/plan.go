@@ -46,9 +46,9 @@ func (sel *selection) plan(ctx context.Context, cond odata.Expr) error {
 	for i, c := range conjuncts {
 		if i == best {
 			sel.cond += " AND k IN (" + way + ")"
-			// Without the plus, which bars the indexes that begin with the
-			// tenant, the list might be used to check all of the tenant's.
-			sel.tenant = "+tenant = $1"
+			// Were the indexes that begin with the tenant not barred, SQLite
+			// might use the list to check all of the tenant's.
+			sel.tenant = sel.d.unindexed + "tenant = $1"
 			continue
 		}
 		sel.cond += " AND " + sel.isTrue(c)
@@ -68,7 +68,7 @@ func conjunctsOf(e odata.Expr) []odata.Expr {
 func (sel *selection) countTo(ctx context.Context, text string, limit int) (int, error) {
 	mark := len(sel.args)
 	defer func() { sel.args = sel.args[:mark] }()
-	n, err := sel.number(ctx, "SELECT count(*) FROM ("+text+" LIMIT "+sel.bind(limit)+")")
+	n, err := sel.number(ctx, "SELECT count(*) FROM ("+text+" LIMIT "+sel.bind(limit)+") AS found")
 	return int(n), err
 }
 

@@ -25,8 +25,11 @@ func (sel *selection) searchTerm(w *where, t *odata.Term) string {
 	return "(" + strings.Join(any, " OR ") + ")"
 }
 
+// containsFunction is the signature of the function that a phrase is tested by.
+const containsFunction = "contains(String,String)"
+
 func containsPhrase(w *where, t *odata.Term) string {
-	return "instr(words, " + w.bind(t.Phrase) + ") > 0"
+	return strings.NewReplacer("{1}", "words", "{2}", w.bind(t.Phrase)).Replace(w.d.templates[containsFunction].text)
 }
 
 // byTerm selects the records that a term matches: those that have its rarest
@@ -58,7 +61,7 @@ func (sel *selection) byPhrase(ctx context.Context, t *odata.Term) (string, erro
 	for i, word := range words {
 		text := best
 		if i < last {
-			text = sel.byWord(word, word+"\x00")
+			text = sel.byWord(word, word+"\x01")
 		}
 		n, err := sel.countTo(ctx, text, least)
 		if err != nil {
@@ -68,7 +71,7 @@ func (sel *selection) byPhrase(ctx context.Context, t *odata.Term) (string, erro
 			best, least = text, n
 		}
 	}
-	return best + " AND EXISTS (SELECT 1 FROM state WHERE state.k = word.k AND state.tenant = $1 AND " + containsPhrase(&sel.where, t) + ")", nil
+	return best + " AND EXISTS (SELECT 1 FROM state WHERE state.part = word.part AND state.k = word.k AND state.tenant = $1 AND " + containsPhrase(&sel.where, t) + ")", nil
 }
 
 // byWord selects the records with a word from one text up to before another.

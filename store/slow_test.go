@@ -22,7 +22,7 @@ func TestSlowQueriesAreRefused(t *testing.T) {
 		if _, err := s.Load(t.Context(), tn, records, by); err != nil {
 			t.Fatal(err)
 		}
-		q, err := odata.ParseQuery("$filter=matchesPattern(certificateSubjectName,'(x%2Bx%2B)%2By')", odata.ListOptions)
+		q, err := odata.ParseQuery("$filter=contains(toupper(tolower(certificateSubjectName)),'y')", odata.ListOptions)
 		if err != nil {
 			t.Fatal(err)
 		}

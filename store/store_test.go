@@ -16,6 +16,7 @@ import (
 	"certstate/edm"
 	"certstate/odata"
 	"certstate/store"
+	"certstate/store/storetest"
 )
 
 const tenantID = "11111111-2222-4333-8444-555555555555"
@@ -25,10 +26,15 @@ var (
 	by    = certstate.Cause{Actor: "app:test", Reason: "because"}
 )
 
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
+
 // eachEngine runs a test on every engine there is: SQLite with the driver this
-// build has.
+// build has, and PostgreSQL with every table partitioned, so that it refuses what
+// an engine that distributes them would.
 func eachEngine(t *testing.T, fn func(t *testing.T, url string)) {
-	t.Run("sqlite", func(t *testing.T) { fn(t, "sqlite:"+filepath.Join(t.TempDir(), "register.db")) })
+	t.Helper()
+	store.Partition()
+	storetest.EachEngine(t, fn)
 }
 
 func open(t *testing.T, url string) (*store.Store, store.Tenant) {
