@@ -13,12 +13,13 @@ import (
 	"github.com/spf13/pflag"
 
 	"certstate/auth"
+	"certstate/store"
 )
 
 // settings are what a server needs to know. Each is a flag, an environment
 // variable and a line of the configuration file.
 type settings struct {
-	Database    string   // sqlite:PATH
+	Database    string   // store.URLForms
 	Listen      string   // HOST:PORT
 	BaseURL     string   // public root, https://host[:port], without /beta
 	Issuers     []string // see auth.ParseIssuer
@@ -49,7 +50,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 }
 
 func databaseFlag(f *pflag.FlagSet, to *string) {
-	f.StringVar(to, "database", "", "`URL` of the database: sqlite:PATH")
+	f.StringVar(to, "database", "", "`URL` of the database: "+store.URLForms)
 }
 
 func logFlags(f *pflag.FlagSet, format *string, form string, level *string) {
@@ -76,7 +77,7 @@ func (s *settings) check() error {
 	var faults []error
 	fail := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if s.Database == "" {
-		fail("--database is required: sqlite:PATH")
+		fail("--database is required: %s", store.URLForms)
 	}
 	if len(s.Issuers) == 0 {
 		fail("--issuer is required: whose tokens to trust, such as entra:global")

@@ -14,10 +14,22 @@ import (
 // their own, if it is installed.
 const ServerVariable = "CERTSTATE_TEST_POSTGRES"
 
+// Engines are the engines there are. URL makes an empty database of one, and
+// skips the test if it cannot.
+var Engines = []struct {
+	Name string
+	URL  func(t testing.TB) string
+}{
+	{"sqlite", func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "register.db") }},
+	{"postgres", Postgres},
+}
+
 // EachEngine runs a test on an empty database of each engine.
 func EachEngine(t *testing.T, fn func(t *testing.T, url string)) {
-	t.Run("sqlite", func(t *testing.T) { fn(t, "sqlite:"+filepath.Join(t.TempDir(), "register.db")) })
-	t.Run("postgres", func(t *testing.T) { fn(t, Postgres(t)) })
+	t.Helper()
+	for _, e := range Engines {
+		t.Run(e.Name, func(t *testing.T) { fn(t, e.URL(t)) })
+	}
 }
 
 // Main runs a package's tests and then stops the server that they started.
