@@ -36,16 +36,18 @@ var (
 	unwritten = &fault{code: certstate.Invalid, message: "The request has a character that the register cannot hold, such as U+0000."}
 )
 
-// Judge turns an error of the engine into what a client may know of it. Other
-// errors stay as they are.
+// Judge turns an error that a read met into what a client may know of it. Other
+// errors, and those of a damaged file, stay as they are.
 func (s *Store) Judge(err error) error {
-	if err == nil || isClientError(err) {
-		return err
-	}
-	if f := s.d.fault(err); f != nil {
-		return errors.Join(certstate.Errorf(f.code, "", "%s", f.message), err)
+	if f := s.d.fault(err); f != nil && !f.ends && !isClientError(err) {
+		return f.of(err)
 	}
 	return err
+}
+
+// of is the fault as a client may read it, with its cause for the log.
+func (f *fault) of(cause error) error {
+	return errors.Join(certstate.Errorf(f.code, "", "%s", f.message), cause)
 }
 
 // errUnknown is a commit whose outcome could not be found out.

@@ -44,7 +44,8 @@ var postgres = dialect{
 	migrations: postgresMigrations, derivedSince: 1, version: postgresVersion,
 	prepare: "CREATE TABLE IF NOT EXISTS schema_version (one bigint NOT NULL PRIMARY KEY, version bigint NOT NULL); " +
 		"INSERT INTO schema_version (one, version) VALUES (1, 0) ON CONFLICT (one) DO NOTHING",
-	lock:    "UPDATE schema_version SET version = version WHERE one = 1",
+	// Filling an index may take longer than a change waits for a lock.
+	lock:    "SET LOCAL lock_timeout = 0; UPDATE schema_version SET version = version WHERE one = 1",
 	mark:    func(version int) string { return "UPDATE schema_version SET version = " + strconv.Itoa(version) },
 	indexes: postgresIndexes,
 	haveIndexes: "SELECT CAST(c.relname AS text), d.description FROM pg_class c JOIN pg_description d ON d.objoid = c.oid AND d.objsubid = 0 " +

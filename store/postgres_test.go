@@ -109,6 +109,9 @@ func TestPostgresMigration(t *testing.T) {
 				t.Error(err)
 				return
 			}
+			if _, err := s.AddTenant(t.Context(), testTenant, ""); err != nil {
+				t.Error(err)
+			}
 			if err := s.Close(); err != nil {
 				t.Error(err)
 			}

@@ -276,7 +276,11 @@ func TestFilesOfOthersStayUntouched(t *testing.T) {
 }
 
 func TestCloseFinishesWhatWasAccepted(t *testing.T) {
-	s, tn := open(t, "sqlite:"+filepath.Join(t.TempDir(), "register.db"))
+	eachEngine(t, closeFinishes)
+}
+
+func closeFinishes(t *testing.T, url string) {
+	s, tn := open(t, url)
 	var wg sync.WaitGroup
 	errs := make([]error, 200)
 	for i := range errs {
@@ -296,8 +300,9 @@ func TestCloseFinishesWhatWasAccepted(t *testing.T) {
 	}
 }
 
-func TestSecretIsKept(t *testing.T) {
-	url := "sqlite:" + filepath.Join(t.TempDir(), "register.db")
+func TestSecretIsKept(t *testing.T) { eachEngine(t, secretIsKept) }
+
+func secretIsKept(t *testing.T, url string) {
 	s, _ := open(t, url)
 	a, err1 := s.Secret(t.Context(), "x")
 	b, err2 := s.Secret(t.Context(), "x")

@@ -220,15 +220,17 @@ func (w *writer) rollback(ctx context.Context, cause error) error {
 // judge turns an error of the engine into what the client may know of it, and
 // ends writing after one that leaves the file's contents in doubt.
 func (w *writer) judge(f *fault, err error) error {
-	if f != nil && f.ends {
+	switch {
+	case f == nil:
+		return err
+	case f.ends:
 		failure := fmt.Errorf("writing has ended until a restart: %w", err)
 		w.store.failed.CompareAndSwap(nil, &failure)
 		w.store.log.Error("the database failed; no more writes are accepted", "error", err)
-	}
-	if f != nil && f.lost {
+	case f.lost:
 		w.store.log.Warn("changes are refused", "error", err)
 	}
-	return w.store.Judge(err)
+	return f.of(err)
 }
 
 func (w *writer) simple(ctx context.Context, sql string) error {
