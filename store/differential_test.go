@@ -31,10 +31,12 @@ func TestQueriesThroughAPooler(t *testing.T) {
 	for _, mode := range []string{"exec", "simple_protocol"} {
 		t.Run(mode, func(t *testing.T) {
 			dsn := storetest.Postgres(t)
-			if !strings.Contains(dsn, "?") {
+			if strings.Contains(dsn, "?") {
+				dsn += "&"
+			} else {
 				dsn += "?"
 			}
-			queriesMeanTheSame(t, dsn+"&default_query_exec_mode="+mode, *queries/10)
+			queriesMeanTheSame(t, dsn+"default_query_exec_mode="+mode, *queries/10)
 		})
 	}
 }

@@ -23,17 +23,17 @@ type fault struct {
 }
 
 var (
-	busy      = &fault{code: certstate.Unavailable, message: "Another program is holding the database. Try again."}
-	full      = &fault{code: certstate.Full, message: "The register's disk is full. Nothing was changed."}
-	readOnly  = &fault{code: certstate.Unavailable, message: "The register's database is read-only. Nothing was changed."}
-	damaged   = &fault{code: certstate.Unavailable, message: "The register's disk failed. Whether this change was kept is unknown.", ends: true}
-	broken    = &fault{code: certstate.Unavailable, message: "The register's database reports a damaged disk. Nothing was changed."}
-	contended = &fault{code: certstate.Unavailable, message: "Too many changes meet in the register's database. Try again.", again: true}
-	lost      = &fault{code: certstate.Unavailable, message: "The register's database cannot be reached. Try again.", again: true, lost: true}
-	standby   = &fault{code: certstate.Unavailable, message: "The register's database is a standby, which takes no changes. Try again.", again: true, lost: true}
-	unknown   = &fault{code: certstate.Unavailable, message: "The connection to the register's database broke while the change was being kept. Whether it was is unknown: read before trying again.", lost: true}
-	slow      = &fault{code: certstate.Invalid, message: errTooSlow.Error()}
-	unwritten = &fault{code: certstate.Invalid, message: "The request has a character that the register cannot hold, such as U+0000."}
+	faultBusy      = &fault{code: certstate.Unavailable, message: "Another program is holding the database. Try again."}
+	faultFull      = &fault{code: certstate.Full, message: "The register's disk is full. Nothing was changed."}
+	faultReadOnly  = &fault{code: certstate.Unavailable, message: "The register's database is read-only. Nothing was changed."}
+	faultDamaged   = &fault{code: certstate.Unavailable, message: "The register's disk failed. Whether this change was kept is unknown.", ends: true}
+	faultBroken    = &fault{code: certstate.Unavailable, message: "The register's database reports a damaged disk. Nothing was changed."}
+	faultContended = &fault{code: certstate.Unavailable, message: "Too many changes meet in the register's database. Try again.", again: true}
+	faultLost      = &fault{code: certstate.Unavailable, message: "The register's database cannot be reached. Try again.", again: true, lost: true}
+	faultStandby   = &fault{code: certstate.Unavailable, message: "The register's database is a standby, which takes no changes. Try again.", again: true, lost: true}
+	faultUnknown   = &fault{code: certstate.Unavailable, message: "The connection to the register's database broke while the change was being kept. Whether it was is unknown: read before trying again.", lost: true}
+	faultSlow      = &fault{code: certstate.Invalid, message: errTooSlow.Error()}
+	faultUnwritten = &fault{code: certstate.Invalid, message: "The request has a character that the register cannot hold, such as U+0000."}
 )
 
 // Judge turns an error that a read met into what a client may know of it. Other

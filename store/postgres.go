@@ -158,16 +158,16 @@ func postgresVersion(ctx context.Context, q querier) (v int, err error) {
 // https://www.postgresql.org/docs/15/errcodes-appendix.html: whole codes, or
 // their classes.
 var postgresFaults = map[string]*fault{
-	"40001": contended, "40P01": contended, "55P03": contended, // serialization, deadlock, lock not available
-	"23505": contended,                                                        // no constraint is violated but by somebody who was faster
-	"42P07": contended,                                                        // nor does a table exist but for that
-	"57P01": lost, "57P02": lost, "57P03": lost, "57P05": lost, "25P03": lost, // shutdowns, and idle for too long
-	"08": lost, "53300": lost, // connections, and too many of them
-	"25006": standby,
-	"53":    full,                                     // insufficient resources
-	"58":    broken, "XX001": broken, "XX002": broken, // I/O errors, corrupted data and indexes
-	"57014": slow,
-	"22021": unwritten, "22P05": unwritten, // characters
+	"40001": faultContended, "40P01": faultContended, "55P03": faultContended, // serialization, deadlock, lock not available
+	"23505": faultContended,                                                                            // no constraint is violated but by somebody who was faster
+	"42P07": faultContended,                                                                            // nor does a table exist but for that
+	"57P01": faultLost, "57P02": faultLost, "57P03": faultLost, "57P05": faultLost, "25P03": faultLost, // shutdowns, and idle for too long
+	"08": faultLost, "53300": faultLost, // connections, and too many of them
+	"25006": faultStandby,
+	"53":    faultFull,                                               // insufficient resources
+	"58":    faultBroken, "XX001": faultBroken, "XX002": faultBroken, // I/O errors, corrupted data and indexes
+	"57014": faultSlow,
+	"22021": faultUnwritten, "22P05": faultUnwritten, // characters
 }
 
 func postgresFault(err error) *fault {
@@ -178,9 +178,9 @@ func postgresFault(err error) *fault {
 	case err == nil:
 		return nil
 	case errors.Is(err, errUnknown):
-		return unknown
+		return faultUnknown
 	case errors.Is(err, errLeaseLost):
-		return contended
+		return faultContended
 	case reported && !connect:
 		if f := postgresFaults[pg.Code]; f != nil {
 			return f
@@ -188,7 +188,7 @@ func postgresFault(err error) *fault {
 		return postgresFaults[pg.Code[:2]]
 	case connect, errors.As(err, &temporary), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
 		errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone), pgconn.SafeToRetry(err), pgconn.Timeout(err):
-		return lost
+		return faultLost
 	}
 	return nil
 }

@@ -18,8 +18,8 @@ var postgresTemplates = withCommon(map[string]template{
 	"indexof(String,String)":        {text: "CAST(strpos({1}, {2}) - 1 AS bigint)"},
 	"substring(String,Int64)":       {text: "substr({1}, " + within("{2}") + " + 1)"},
 	"substring(String,Int64,Int64)": {text: "substr({1}, " + within("{2}") + " + 1, " + within("{3}") + ")"},
-	"tolower(String)":               {text: mapped("lower", "{lower}", "{toLower}")},
-	"toupper(String)":               {text: mapped("upper", "{upper}", "{toUpper}")},
+	"tolower(String)":               {text: mapped("lower")},
+	"toupper(String)":               {text: mapped("upper")},
 	"trim(String)":                  {text: "btrim({1}, '" + odata.WhiteSpace + "')"},
 
 	"year(DateTimeOffset)":              {postgresDate("year", "{1l} / 864000000000"), clockRange},
@@ -57,24 +57,32 @@ func postgresDate(part, days string) string {
 
 // mapped changes the case of a text, character by character as Go does. ICU and
 // the C library change more (ß to SS, İ to two characters, a final Σ) or less,
-// each in its own way; where all is ASCII, lower and upper are exact and fast.
-func mapped(function, from, to string) string {
-	return "(CASE WHEN octet_length({1}) = length({1}) THEN " + function + `({1} COLLATE "C") ELSE translate({1} COLLATE "C", ` + from + ", " + to + ") END)"
+// each in its own way; in "C", lower and upper change ASCII and are exact.
+// translate looks each character up in a list from its beginning, so texts of
+// European languages have a short one. The subquery evaluates the argument once.
+func mapped(function string) string {
+	x := function + `(x COLLATE "C")`
+	return "(SELECT CASE WHEN octet_length(x) = length(x) THEN " + x +
+		" WHEN x !~ '[^\\u0001-\\u017f]' THEN translate(" + x + ", {" + function + "Latin}, {" + function + "LatinTo}) " +
+		"ELSE translate(" + x + ", {" + function + "All}, {" + function + "AllTo}) END FROM (SELECT {1} AS x OFFSET 0) AS argument)"
 }
 
-// caseArguments are what the templates of case bind: the characters that
-// change, and what they change to.
+// caseArguments are what mapped binds: the characters that change, and what
+// they change to.
 var caseArguments = sync.OnceValue(func() map[string]string {
 	m := map[string]string{}
-	m["{lower}"], m["{toLower}"] = changed(unicode.ToLower)
-	m["{upper}"], m["{toUpper}"] = changed(unicode.ToUpper)
+	for function, by := range map[string]func(rune) rune{"lower": unicode.ToLower, "upper": unicode.ToUpper} {
+		m["{"+function+"Latin}"], m["{"+function+"LatinTo}"] = changed(by, 0x17f)
+		m["{"+function+"All}"], m["{"+function+"AllTo}"] = changed(by, unicode.MaxRune)
+	}
 	return m
 })
 
-// changed lists the characters that a function changes, and to which.
-func changed(by func(rune) rune) (string, string) {
+// changed lists the characters beyond ASCII that a function changes, and to
+// which.
+func changed(by func(rune) rune, last rune) (string, string) {
 	var from, to strings.Builder
-	for r := rune(1); r <= unicode.MaxRune; r++ {
+	for r := rune(unicode.MaxASCII + 1); r <= last; r++ {
 		if c := by(r); c != r {
 			from.WriteRune(r)
 			to.WriteRune(c)

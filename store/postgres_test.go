@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
@@ -159,38 +160,40 @@ func TestPostgresEncoding(t *testing.T) {
 	}
 }
 
-// tolower and toupper of every character there is are what Go says, alone and
+// tolower and toupper of every character there may be are what Go says, alone and
 // where a context might change them.
 func TestPostgresCase(t *testing.T) {
 	s := openPostgresTest(t, storetest.Postgres(t))
+	const end = 0x20000 // no planes but the first two have letters with case
 	for name, fn := range map[string]func(string) string{"tolower": strings.ToLower, "toupper": strings.ToUpper} {
+		for r := rune(end); r <= unicode.MaxRune; r++ {
+			if utf8.ValidRune(r) && fn(string(r)) != string(r) {
+				t.Fatalf("%s changes %U", name, r)
+			}
+		}
 		w := &where{d: &postgres}
-		replace := append(w.bound(postgres.templates[name+"(String)"].text), "{1}", w.bind("text"))
-		text := "SELECT " + strings.NewReplacer(replace...).Replace(postgres.templates[name+"(String)"].text)
-		checked := 0
-		for from := rune(1); from <= 0x10FFFF; from += 4096 {
+		template := postgres.templates[name+"(String)"].text
+		replace := append(w.bound(template), "{1}", w.bind("text"))
+		text := "SELECT " + strings.NewReplacer(replace...).Replace(template)
+		step := rune(128) // the first texts are of the short lists
+		for from := rune(0); from < end; from += step {
+			if from == 1024 {
+				step = 1024
+			}
 			var b strings.Builder
-			for r := from; r < from+4096 && r <= 0x10FFFF; r++ {
+			for r := max(from, 1); r < from+step; r++ {
 				if utf8.ValidRune(r) {
 					b.WriteString("A" + string(r) + " ")
-					checked++
 				}
 			}
-			if b.Len() == 0 {
-				continue
-			}
-			args := slices.Clone(w.args)
-			args[len(args)-1] = b.String()
+			w.args[len(w.args)-1] = b.String()
 			var got string
-			if err := s.read.QueryRow(text, args...).Scan(&got); err != nil {
+			if err := s.read.QueryRow(text, w.args...).Scan(&got); err != nil {
 				t.Fatal(err)
 			}
 			if got != fn(b.String()) {
-				t.Fatalf("%s differs between %U and %U", name, from, from+4096)
+				t.Fatalf("%s differs between %U and %U", name, from, from+step)
 			}
-		}
-		if checked != 0x10FFFF-2048 {
-			t.Errorf("checked %d characters", checked)
 		}
 	}
 }

@@ -168,10 +168,10 @@ func writeAt(f *os.File, s string) error {
 // sqliteFaults are the primary result codes that are no fault of a statement's,
 // https://www.sqlite.org/rescode.html.
 var sqliteFaults = map[int]*fault{
-	sqliteBusy: busy, 6: busy, // SQLITE_LOCKED
-	13: full,                   // SQLITE_FULL
-	8:  readOnly, 14: readOnly, // SQLITE_READONLY, SQLITE_CANTOPEN
-	10: damaged, 11: damaged, 26: damaged, // SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_NOTADB
+	sqliteBusy: faultBusy, 6: faultBusy, // SQLITE_LOCKED
+	13: faultFull,                        // SQLITE_FULL
+	8:  faultReadOnly, 14: faultReadOnly, // SQLITE_READONLY, SQLITE_CANTOPEN
+	10: faultDamaged, 11: faultDamaged, 26: faultDamaged, // SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_NOTADB
 }
 
 const sqliteBusy = 5

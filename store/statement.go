@@ -68,7 +68,7 @@ func (st statement) QueryRowContext(ctx context.Context, args ...any) rowScanner
 	if st.prepared != nil {
 		return st.prepared.QueryRowContext(ctx, args...)
 	}
-	rows, err := st.QueryContext(ctx, args...)
+	rows, err := st.QueryContext(ctx, args...) //nolint:rowserrcheck // onlyRow does
 	if err != nil {
 		return failedRow{err}
 	}

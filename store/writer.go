@@ -163,9 +163,9 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 		if f := w.store.d.fault(err); w.node == nil || f == nil || !f.lost {
 			return nil, w.rollback(ctx, err)
 		}
-		committed, unknown := w.resolve()
-		if unknown != nil || !committed {
-			return nil, errors.Join(unknown, err)
+		committed, doubt := w.resolve()
+		if doubt != nil || !committed {
+			return nil, errors.Join(doubt, err)
 		}
 		w.store.log.Info("a commit whose answer was lost was found to have happened", "error", err)
 	}

@@ -44,6 +44,7 @@ func Start() (*Cluster, error) {
 		err = os.Chown(dir, int(owner.Uid), int(owner.Gid))
 	}
 	if err == nil {
+		//nolint:gosec // a program of Debian's, a folder of our own
 		initdb := exec.Command(filepath.Join(binaries, "initdb"), "-D", filepath.Join(dir, "data"), "-U", "postgres", "-A", "trust",
 			"-E", "UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US", "--no-sync", "--no-instructions")
 		initdb.Dir, initdb.SysProcAttr = dir, &syscall.SysProcAttr{Credential: owner}
@@ -88,6 +89,7 @@ func (c *Cluster) start() error {
 		return err
 	}
 	defer log.Close()
+	//nolint:gosec // a program of Debian's, a folder of our own
 	cmd := exec.Command(filepath.Join(binaries, "postgres"), "-D", filepath.Join(c.dir, "data"), "-k", c.dir, "-h", "",
 		"-c", "fsync=off", "-c", "shared_buffers=64MB", "-c", "max_connections=200", "-c", "log_min_messages=fatal")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = c.dir, log, log
