@@ -74,6 +74,7 @@ func (x *exchange) fail(err error) {
 		x.status, x.code, x.err = statusClientGone, "ClientClosedRequest", err
 		return
 	}
+	err = x.s.cfg.Store.Judge(err)
 	f := faces[certstate.ErrorCode(err)]
 	message, target := "The server could not answer. Its log has the reason under this request-id.", ""
 	if e, ok := errors.AsType[*certstate.Error](err); ok {

@@ -5,13 +5,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http/httptest"
-	"path/filepath"
+	"os"
 	"testing"
 
 	"certstate/api"
 	"certstate/auth"
 	"certstate/auth/authtest"
 	"certstate/store"
+	"certstate/store/storetest"
 )
 
 // harness is the API on a real listener, over a real database, with a real
@@ -29,10 +30,17 @@ const (
 	strangeTenant   = "66666666-2222-4333-8444-555555555555"
 )
 
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
+
 func start(t testing.TB) *harness {
 	t.Helper()
+	return startOn(t, storetest.Engines[0].URL(t))
+}
+
+func startOn(t testing.TB, database string) *harness {
+	t.Helper()
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "register.db"), store.Options{Serve: true, Log: quiet})
+	db, err := store.Open(t.Context(), database, store.Options{Serve: true, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"text/template"
+
+	"certstate/store/storetest"
 )
 
 // Wire scripts (testdata/wire/*.wire) are requests and the answers they must
@@ -42,19 +44,25 @@ func TestWire(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal("no scripts", err)
 	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".wire"), func(t *testing.T) {
-			h := start(t)
-			w := &wire{h: h, vars: map[string]string{
-				"set":  "/beta/deviceManagement/deviceConfigurationsAllManagedDeviceCertificateStates",
-				"root": h.url,
-			}}
-			for _, s := range readSteps(t, file) {
-				if !t.Run(s.name, func(t *testing.T) { w.step(t, s) }) {
-					return // what follows builds on it
-				}
-			}
-		})
+	for _, engine := range storetest.Engines {
+		for _, file := range files {
+			t.Run(engine.Name+"/"+strings.TrimSuffix(filepath.Base(file), ".wire"), func(t *testing.T) {
+				play(t, startOn(t, engine.URL(t)), file)
+			})
+		}
+	}
+}
+
+// play sends a script's requests.
+func play(t *testing.T, h *harness, file string) {
+	w := &wire{h: h, vars: map[string]string{
+		"set":  "/beta/deviceManagement/deviceConfigurationsAllManagedDeviceCertificateStates",
+		"root": h.url,
+	}}
+	for _, s := range readSteps(t, file) {
+		if !t.Run(s.name, func(t *testing.T) { w.step(t, s) }) {
+			return // what follows builds on it
+		}
 	}
 }
 

@@ -259,9 +259,9 @@ func (p *parser) fit(fn *Function, args []Expr) ([]Expr, bool) {
 }
 
 // bounded refuses calls whose result could not be told exactly: numbers that
-// outgrow their type, division by zero, patterns that are none.
+// outgrow their type (as a float, its greatest is one more than it), division by zero, patterns that are none.
 func (p *parser) bounded(at int, c *Call) (Expr, error) {
-	if magnitude(c) > math.MaxInt64 && c.Type() != DoubleType || magnitude(c) > 1e300 {
+	if magnitude(c) >= math.MaxInt64 && c.Type() != DoubleType || magnitude(c) > 1e300 {
 		return nil, p.refuse(at, "the result of '%s' could be too large for %s", c.Fn.Name, c.Type())
 	}
 	if len(c.Args) < 2 {

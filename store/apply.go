@@ -71,7 +71,7 @@ func (s *Store) Groups(ctx context.Context, t Tenant, q *odata.Query, at Positio
 		return 0, err
 	}
 	defer done()
-	text := "SELECT count(*) FROM (" + sel.grouping() + ")"
+	text := "SELECT count(*) FROM (" + sel.grouping() + ") AS groups"
 	text, args := usedArguments(text, sel.args)
 	n, err = sel.number(ctx, text, args)
 	return n, tooSlow(ctx, errors.Join(err, sel.err))
@@ -141,11 +141,14 @@ func (sel *selection) aggregate(a *odata.Aggregate) sqlValue {
 	if a.Method == odata.CountDistinct {
 		return sqlValue{text: "count(DISTINCT " + v.text + ")"}
 	}
-	function := string(a.Method)
-	if a.Method == odata.Average {
-		function = "avg"
+	switch a.Method {
+	case odata.Sum:
+		v.text = sel.d.total(v.text, a.Type())
+	case odata.Average:
+		v.text = sel.d.average(v.text)
+	default:
+		v.text = string(a.Method) + "(" + v.text + ")"
 	}
-	v.text = function + "(" + v.text + ")"
 	return sqlValue{text: v.text, null: v.text + " IS NULL"}
 }
 

@@ -27,7 +27,7 @@ func TestAggregationsMeanTheSame(t *testing.T) {
 		for range *queries / 6 {
 			text := g.aggregation()
 			q, err := odata.ParseQuery("$apply="+strings.NewReplacer("%", "%25", "+", "%2B", "&", "%26").Replace(text), odata.ListOptions)
-			if err != nil || q.Apply == nil {
+			if err != nil || q.Apply == nil || unsupported(dsn, text) {
 				refused++
 				continue
 			}

@@ -53,7 +53,6 @@ const (
 type backupHeader struct {
 	Kind   string    `json:"kind"`
 	Form   int       `json:"form"`
-	Schema int       `json:"schema"`
 	Made   time.Time `json:"made"`
 	Tables []table   `json:"tables"`
 }
@@ -74,7 +73,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer, tell Progress) (rows in
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil { // what is read from here on is of one moment
+	if _, err := conn.ExecContext(ctx, s.d.snapshot); err != nil { // what is read from here on is of one moment
 		return 0, err
 	}
 	defer func() {
@@ -83,7 +82,7 @@ func (s *Store) Backup(ctx context.Context, w io.Writer, tell Progress) (rows in
 	}()
 	zw := gzip.NewWriter(w)
 	out := &backupWriter{out: bufio.NewWriterSize(zw, 1<<20), sum: sha256.New(), tell: tell, foot: backupFooter{Rows: map[string]int64{}}}
-	if err := out.line(backupHeader{backupKind, backupForm, len(migrations()), s.now().UTC(), backupTables}); err != nil {
+	if err := out.line(backupHeader{backupKind, backupForm, s.now().UTC(), backupTables}); err != nil {
 		return 0, err
 	}
 	for i, t := range backupTables {

@@ -14,6 +14,7 @@ import (
 	"certstate/edm"
 	"certstate/odata"
 	"certstate/store"
+	"certstate/store/storetest"
 )
 
 func quietly(int64) {}
@@ -84,29 +85,37 @@ func TestBackup(t *testing.T) {
 		close(stop)
 		wg.Wait()
 
-		r, err := store.Open(t.Context(), newDatabase(t, dsn), store.Options{Serve: true, Log: quiet})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		if _, err := r.Restore(t.Context(), bytes.NewReader(backup.Bytes()), quietly); err != nil {
-			t.Fatal(err)
-		}
-		if err := r.Verify(t.Context(), quietly); err != nil {
-			t.Fatal(err)
-		}
-		restored := tenant(t, r, tenantID)
-		got := contents(t, r, restored)
-		if was := contents(t, s, tn); !strings.HasPrefix(was, firstLines(got, restored, r, t)) {
-			t.Error("the restored log is no prefix of the source's")
-		}
-		if _, err := r.Restore(t.Context(), bytes.NewReader(backup.Bytes()), quietly); err == nil {
-			t.Error("restored over a register")
-		}
-		if _, err := r.Create(t.Context(), restored, certstate.State{}, by); err != nil {
-			t.Error(err)
+		was := contents(t, s, tn)
+		for _, e := range storetest.Engines {
+			t.Run("into "+e.Name, func(t *testing.T) { restores(t, backup.Bytes(), e.URL(t), was) })
 		}
 	})
+}
+
+// restores restores a backup into an empty database, of what was is the later
+// contents of the source.
+func restores(t *testing.T, backup []byte, url, was string) {
+	r, err := store.Open(t.Context(), url, store.Options{Serve: true, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := r.Restore(t.Context(), bytes.NewReader(backup), quietly); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Verify(t.Context(), quietly); err != nil {
+		t.Fatal(err)
+	}
+	restored := tenant(t, r, tenantID)
+	if !strings.HasPrefix(was, firstLines(contents(t, r, restored), restored, r, t)) {
+		t.Error("the restored log is no prefix of the source's")
+	}
+	if _, err := r.Restore(t.Context(), bytes.NewReader(backup), quietly); err == nil {
+		t.Error("restored over a register")
+	}
+	if _, err := r.Create(t.Context(), restored, certstate.State{}, by); err != nil {
+		t.Error(err)
+	}
 }
 
 // firstLines is the log of changes in what contents made.

@@ -10,6 +10,7 @@ import (
 	"certstate/edm"
 	"certstate/odata"
 	"certstate/store"
+	"certstate/store/storetest"
 )
 
 // tell reads a round to its end, two records a page: ids told, with a minus
@@ -110,9 +111,14 @@ func TestPrune(t *testing.T) {
 // A link that is younger than the backup the register was restored from is
 // refused, even once the register has as many changes again.
 func TestDeltaAfterARestore(t *testing.T) {
-	dir := t.TempDir()
-	s, tn, c := openAt(t, "sqlite:"+dir+"/a.db")
-	restored, tn2, c2 := openAt(t, "sqlite:"+dir+"/b.db")
+	for _, e := range storetest.Engines {
+		t.Run(e.Name, func(t *testing.T) { deltaAfterARestore(t, e.URL(t), e.URL(t)) })
+	}
+}
+
+func deltaAfterARestore(t *testing.T, url, backup string) {
+	s, tn, c := openAt(t, url)
+	restored, tn2, c2 := openAt(t, backup)
 	c2.add(time.Minute)
 	create := func(s *store.Store, tn store.Tenant, c *clock, i int) {
 		c.add(time.Second)

@@ -21,11 +21,6 @@ var derivedColumns = func() (names []string) {
 	return append(names, "words")
 }()
 
-// derivedSince is the schema version from which on derived data is what
-// today's code derives. A database that comes from an earlier one has it filled
-// anew; raise it with the migration when a key or the words change.
-const derivedSince = 2
-
 // appendDerived appends the values of the derived columns.
 func appendDerived(args []any, s *certstate.State) []any {
 	for i := range certstate.Properties {
@@ -105,9 +100,9 @@ func without(a, b []string) (list []string) {
 }
 
 // fillDerived computes the derived data of every record anew.
-func fillDerived(ctx context.Context, tx *sql.Tx) error {
+func fillDerived(ctx context.Context, d *dialect, tx *sql.Tx) error {
 	exec := func(text string, args ...any) (int64, error) {
-		_, err := tx.ExecContext(ctx, rebind(text), args...)
+		_, err := tx.ExecContext(ctx, d.rebind(text), args...)
 		return 0, err
 	}
 	if _, err := exec("DELETE FROM word -- of every tenant"); err != nil {
@@ -115,7 +110,7 @@ func fillDerived(ctx context.Context, tx *sql.Tx) error {
 	}
 	update := "UPDATE state SET (" + strings.Join(derivedColumns, ", ") + ") = (" + placeholders(3, len(derivedColumns)) + ") WHERE tenant = $1 AND k = $2"
 	for last, more := int64(0), true; more; {
-		batch, err := readBatch(ctx, tx, last)
+		batch, err := readBatch(ctx, d, tx, last)
 		if err != nil {
 			return err
 		}
@@ -143,9 +138,9 @@ type stored struct {
 
 // readBatch reads the thousand records after the one with key last, of
 // whatever tenant.
-func readBatch(ctx context.Context, tx *sql.Tx, last int64) (list []stored, err error) {
+func readBatch(ctx context.Context, d *dialect, tx *sql.Tx, last int64) (list []stored, err error) {
 	text := "SELECT tenant, k, ver, absent, " + strings.Join(columns(certstate.All), ", ") + " FROM state WHERE k > $1 ORDER BY k LIMIT 1000"
-	rows, err := tx.QueryContext(ctx, rebind(text), last)
+	rows, err := tx.QueryContext(ctx, d.rebind(text), last)
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,83 @@
 package store
 
 import (
+	"context"
+	"database/sql"
 	"fmt"
+	"maps"
 	"strings"
+	"time"
 
 	"certstate/odata"
 )
+
+// dialect is what one kind of database does otherwise than another: data and
+// small functions. Every statement is written once, in what all of them read;
+// it asks the dialect for the few phrases that differ.
+type dialect struct {
+	name       string
+	schemes    []string // of the URLs that name such a database
+	open       func(s *Store, url string, o Options) error
+	background func(*Store)       // runs until the store stops, nil for nothing
+	fault      func(error) *fault // what an error of the engine is, nil if it is the statement's own
+
+	// Statements.
+	rebind         func(text string) string            // placeholders from $1 to the engine's
+	argument       func(place string, v any) string    // an argument in an expression, where the engine cannot know its type
+	integer        func(n int64) string                // a number that is computed with
+	templates      map[string]template                 // the functions of the query language, by signature
+	constants      func() map[string]string            // texts that the templates bind
+	without        map[string]string                   // and why those it cannot have are not there, by name
+	total          func(x string, t odata.Type) string // the sum of values
+	average        func(x string) string
+	unindexed      string // before a column: bars the indexes that begin with it
+	driverPrepares bool   // the driver keeps prepared statements itself
+
+	// Transactions.
+	begin     string        // a transaction that writes
+	forUpdate string        // ends a SELECT that locks its row
+	snapshot  string        // a transaction that reads what there is at one moment
+	txTime    time.Duration // how long one may take, 0 for ever
+	nodes     bool          // several servers write (node.go)
+
+	// Schema.
+	migrations   func() []string
+	derivedSince int // the version from which on derived data is what today's code derives
+	version      func(ctx context.Context, q querier) (int, error)
+	prepare      string // before the first migration, "" for nothing
+	lock         string // makes others that migrate wait for the transaction's end, "" if begin does
+	mark         func(version int) string
+	indexes      func() map[string]string       // name → statement that makes it
+	integrity    string                         // says "ok" if the engine finds its files whole, "" if it has no such question
+	haveIndexes  string                         // lists those there are, as they were made
+	makeIndex    func(name, text string) string // so that haveIndexes finds how it was made
+}
+
+// querier is a database, a connection or a transaction.
+type querier interface {
+	ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, text string, args ...any) *sql.Row
+}
+
+// dialects are the kinds of database there are.
+var dialects = []*dialect{&sqlite, &postgres}
+
+// dialectOf finds the dialect of the database that a URL names.
+func dialectOf(url string) (*dialect, error) {
+	for _, d := range dialects {
+		for _, scheme := range d.schemes {
+			if strings.HasPrefix(url, scheme+":") && len(url) > len(scheme)+1 {
+				return d, nil
+			}
+		}
+	}
+	scheme, _, _ := strings.Cut(url, ":") // what follows may have a password
+	return nil, fmt.Errorf("database %q: write it as %s", scheme+":…", URLForms)
+}
+
+// URLForms says how a database is named.
+const URLForms = "sqlite:PATH or postgres://USER@HOST/DATABASE"
 
 // template is a function of the query language in SQL. {1}, {2}, {3} stand for
 // the arguments, {1o} for the offset of a date and time in minutes, {1l} for
@@ -19,50 +91,31 @@ type template struct {
 // clockRange is when a date and time that arithmetic made has no date.
 const clockRange = "{1l} NOT BETWEEN 0 AND 3155378975999999999"
 
-// sqliteTemplates has a row for each of odata.Functions, by signature. The
-// functions certstate_… are registered with the drivers: SQLite's lower and
-// upper know ASCII alone.
-var sqliteTemplates = map[string]template{
-	"contains(String,String)":       {text: "instr({1}, {2}) > 0"},
-	"startswith(String,String)":     {text: "substr({1}, 1, length({2})) = {2}"},
-	"endswith(String,String)":       {text: "(length({1}) >= length({2}) AND substr({1}, length({1}) - length({2}) + 1) = {2})"},
-	"matchesPattern(String,String)": {text: "certstate_matches({1}, {2})"},
-	"length(String)":                {text: "length({1})"},
-	"indexof(String,String)":        {text: "(instr({1}, {2}) - 1)"},
-	"concat(String,String)":         {text: "({1} || {2})"},
-	"substring(String,Int64)":       {text: "substr({1}, max({2}, 0) + 1)"},
-	"substring(String,Int64,Int64)": {text: "substr({1}, max({2}, 0) + 1, max({3}, 0))"},
-	"tolower(String)":               {text: "certstate_lower({1})"},
-	"toupper(String)":               {text: "certstate_upper({1})"},
-	"trim(String)":                  {text: "trim({1}, '" + odata.WhiteSpace + "')"},
+// withCommon adds the functions that all engines write alike to an engine's own.
+func withCommon(own map[string]template) map[string]template {
+	all := maps.Clone(commonTemplates)
+	maps.Copy(all, own)
+	return all
+}
 
-	"year(DateTimeOffset)":               {datePart("%Y", "{1l} / 10000000"), clockRange},
-	"month(DateTimeOffset)":              {datePart("%m", "{1l} / 10000000"), clockRange},
-	"day(DateTimeOffset)":                {datePart("%d", "{1l} / 10000000"), clockRange},
-	"year(Date)":                         {text: datePart("%Y", "{1} * 86400")},
-	"month(Date)":                        {text: datePart("%m", "{1} * 86400")},
-	"day(Date)":                          {text: datePart("%d", "{1} * 86400")},
+// commonTemplates are the functions that all engines write alike; an engine's
+// own and these have a row for each of odata.Functions, by signature.
+var commonTemplates = map[string]template{
+	"startswith(String,String)":          {text: "substr({1}, 1, length({2})) = {2}"},
+	"concat(String,String)":              {text: "({1} || {2})"},
 	"hour(DateTimeOffset)":               {"({1l} / 36000000000 % 24)", clockRange},
 	"minute(DateTimeOffset)":             {"({1l} / 600000000 % 60)", clockRange},
 	"second(DateTimeOffset)":             {"({1l} / 10000000 % 60)", clockRange},
 	"hour(TimeOfDay)":                    {text: "({1} / 36000000000 % 24)"},
 	"minute(TimeOfDay)":                  {text: "({1} / 600000000 % 60)"},
 	"second(TimeOfDay)":                  {text: "({1} / 10000000 % 60)"},
-	"fractionalseconds(DateTimeOffset)":  {"({1l} % 10000000 / 10000000.0)", clockRange},
-	"fractionalseconds(TimeOfDay)":       {text: "({1} % 10000000 / 10000000.0)"},
 	"date(DateTimeOffset)":               {"({1l} / 864000000000)", clockRange},
 	"time(DateTimeOffset)":               {"({1l} % 864000000000)", clockRange},
 	"totaloffsetminutes(DateTimeOffset)": {text: "{1o}"},
-	"totalseconds(Duration)":             {text: "({1} / 10000000.0)"},
 	"now()":                              {text: "{now}"},
 	"mindatetime()":                      {text: "0"},
 	"maxdatetime()":                      {text: "3155378975999999999"},
-
-	"cast(Int64,String)": {text: "CAST({1} AS text)"},
-	"cast(microsoft.graph.certificateRevocationStatus,String)": {text: enumText("{1}")},
-	"cast(Int64,Double)": {text: "CAST({1} AS real)"},
 	"cast(microsoft.graph.certificateRevocationStatus,Int32)": {text: "{1}"},
-
 	"add(Int64,Int64)":                   {text: "({1} + {2})"},
 	"add(Double,Double)":                 {text: "({1} + {2})"},
 	"add(DateTimeOffset,Duration)":       {text: "({1} + {2})"},
@@ -76,24 +129,11 @@ var sqliteTemplates = map[string]template{
 	"mul(Double,Double)":                 {text: "({1} * {2})"},
 	"mul(Duration,Int64)":                {text: "({1} * {2})"},
 	"div(Int64,Int64)":                   {"({1} / nullif({2}, 0))", "{2} = 0"},
-	"div(Double,Double)":                 {"(CAST({1} AS real) / nullif({2}, 0))", "{2} = 0"},
 	"div(Duration,Int64)":                {"({1} / nullif({2}, 0))", "{2} = 0"},
-	"divby(Double,Double)":               {"(CAST({1} AS real) / nullif({2}, 0))", "{2} = 0"},
 	"mod(Int64,Int64)":                   {"({1} % nullif({2}, 0))", "{2} = 0"},
 	"-(Int64)":                           {text: "(-{1})"},
 	"-(Double)":                          {text: "(-{1})"},
 	"-(Duration)":                        {text: "(-{1})"},
-}
-
-// textFunctions are what SQL calls for text beyond ASCII; matchesFunction takes
-// a text and a pattern.
-var textFunctions = map[string]func(string) string{"certstate_lower": strings.ToLower, "certstate_upper": strings.ToUpper}
-
-const matchesFunction = "certstate_matches"
-
-// datePart is a part of the date of a number of seconds since 0001-01-01.
-func datePart(form, seconds string) string {
-	return "CAST(strftime('" + form + "', " + seconds + " - 62135596800, 'unixepoch') AS integer)"
 }
 
 // enumText is the name of the enumeration's member.

@@ -21,7 +21,12 @@
 // (history.go). What queries compare other than the text as written (keys,
 // words) is derived data, in columns and a table of its own (derived.go).
 //
-// A commit that fails to reach the disk ends writing for good: what the file
-// holds is then unknown until it is opened anew, since a second fsync can
-// report success for pages the kernel has already dropped.
+// What one engine does otherwise than another is in its dialect (dialect.go): data
+// and small functions, no statement twice. Several servers write to one
+// PostgreSQL database: there the lock of the part's row in seq does what SQLite's
+// one writer does, and node.go keeps the servers apart.
+//
+// A commit to a file that fails to reach the disk ends writing for good: what
+// the file holds is then unknown until it is opened anew, since a second fsync
+// can report success for pages the kernel has already dropped.
 package store

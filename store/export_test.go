@@ -1,6 +1,9 @@
 package store
 
-import "time"
+import (
+	"regexp"
+	"time"
+)
 
 // SetRare sets up to how many records a condition is a query's way in, so that
 // tests with few records see every way.
@@ -18,5 +21,18 @@ func (s *Store) TakeTurns() (giveBack func()) {
 		for range cap(s.watching) {
 			<-s.watching
 		}
+	}
+}
+
+// Partition has PostgreSQL's tables of records made in partitions.
+func Partition() {
+	postgres.migrations = func() (texts []string) {
+		marked := regexp.MustCompile(`(?s)(CREATE TABLE (\w+) \([^;]*\)) /\*(PARTITION BY HASH \(part\))\*/;`)
+		const parts = "$1 $3; CREATE TABLE ${2}_0 PARTITION OF $2 FOR VALUES WITH (MODULUS 2, REMAINDER 0); " +
+			"CREATE TABLE ${2}_1 PARTITION OF $2 FOR VALUES WITH (MODULUS 2, REMAINDER 1);"
+		for _, text := range postgresMigrations() {
+			texts = append(texts, marked.ReplaceAllString(text, parts))
+		}
+		return texts
 	}
 }

@@ -18,7 +18,7 @@ func pick[T any](g generator, list ...T) T { return list[g.IntN(len(list))] }
 
 var (
 	texts = []string{"", "a", "A", "ab", "aB", "b", "ä", "Ä", "Åsa Öberg", "a b", " a ", "a%b", "a_b", "%", "'", "a'b", "10", "0a", "0A", "16", "00:0a", "0x10",
-		"CN=LAPTOP-0042, O=Fleet", "laptop", "LAPTOP-0042", "jonas.lindqvist@fleet.example", "\u00a0x", "日本語", "ß", "İ", "\U0010ffff", "z\U0010ffff", "AB CD", "ab:cd", "43981"}
+		"CN=LAPTOP-0042, O=Fleet", "laptop", "LAPTOP-0042", "jonas.lindqvist@fleet.example", "\u00a0x", "日本語", "ß", "İ", "\U0010ffff", "z\U0010ffff", "AB CD", "ab:cd", "43981", "ΟΔΟΣ", "ǆ", "ŉ"}
 	instants = []string{"0001-01-01T00:00:00Z", "9999-12-31T23:59:59.9999999Z", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00+02:00", "2025-12-31T22:00:00Z",
 		"2024-02-29T23:59:59.5Z", "2026-06-15T12:30:45.1234567-08:00", "2026-06-15T20:30:45.1234567Z", "1969-12-31T23:59:59.9999999Z", "2026-11-24T08:00:00+14:00"}
 	numbers = []int32{0, 1, -1, 2, 5, -7, 160, 2147483647, -2147483648}

@@ -3,7 +3,6 @@ package store_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -145,8 +144,10 @@ func TestAsOfTime(t *testing.T) {
 
 // What was, reads as it was: a random history, and every record after every
 // change.
-func TestAsOfIsReplay(t *testing.T) {
-	s, tn := open(t, "sqlite:"+filepath.Join(t.TempDir(), "register.db"))
+func TestAsOfIsReplay(t *testing.T) { eachEngine(t, asOfIsReplay) }
+
+func asOfIsReplay(t *testing.T, url string) {
+	s, tn := open(t, url)
 	ids := []string{"a", "b", "c", "d", "e"}
 	now := map[string]certstate.State{}
 	var was []map[string]certstate.State // by number of the change

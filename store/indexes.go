@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	_ "embed"
+	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 )
@@ -12,9 +14,9 @@ import (
 //go:embed indexes.sql
 var indexesFile string
 
-// indexes are the secondary indexes there should be: name → statement, as
+// sqliteIndexes are the secondary indexes there should be: name → statement, as
 // SQLite keeps it in its schema.
-var indexes = sync.OnceValue(func() map[string]string {
+var sqliteIndexes = sync.OnceValue(func() map[string]string {
 	m := map[string]string{}
 	for line := range strings.Lines(indexesFile) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "--") {
@@ -33,7 +35,7 @@ var (
 
 func leadingColumns(partly bool) map[string]bool {
 	m := map[string]bool{}
-	for _, text := range indexes() {
+	for _, text := range sqliteIndexes() {
 		if _, list, ok := strings.Cut(text, "ON state (tenant, "); ok && strings.Contains(text, " WHERE ") == partly {
 			m[list[:strings.IndexAny(list, ",)")]] = true
 		}
@@ -43,23 +45,31 @@ func leadingColumns(partly bool) map[string]bool {
 
 // ensureIndexes makes the secondary indexes what indexes.sql says. If they are
 // so already, it writes nothing.
-func ensureIndexes(ctx context.Context, c *sql.Conn) error {
-	have, err := secondaryIndexes(ctx, c)
-	if err != nil {
+func ensureIndexes(ctx context.Context, d *dialect, c *sql.Conn) (err error) {
+	have, err := secondaryIndexes(ctx, d, c)
+	if err != nil || maps.Equal(have, d.indexes()) {
 		return err
 	}
+	if d.lock != "" {
+		if err := execute(ctx, c, "BEGIN; "+d.lock); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, execute(ctx, c, "COMMIT")) }() // rolls back what failed
+		if have, err = secondaryIndexes(ctx, d, c); err != nil {
+			return err
+		}
+	}
 	for name, text := range have {
-		if indexes()[name] != text {
+		if d.indexes()[name] != text {
 			if err := execute(ctx, c, "DROP INDEX "+name); err != nil {
 				return err
 			}
 			delete(have, name)
 		}
 	}
-	for name, text := range indexes() {
+	for name, text := range d.indexes() {
 		if have[name] == "" {
-			// Another program that opens the file may be faster.
-			if err := execute(ctx, c, strings.Replace(text, "INDEX", "INDEX IF NOT EXISTS", 1)); err != nil {
+			if err := execute(ctx, c, d.makeIndex(name, text)); err != nil {
 				return err
 			}
 		}
@@ -70,8 +80,8 @@ func ensureIndexes(ctx context.Context, c *sql.Conn) error {
 // dropIndexes takes the secondary indexes away for a bulk load, which
 // ensureIndexes ends: filling a table and then its indexes is several times
 // faster than filling them row by row. Until then reads are slow, not wrong.
-func dropIndexes(ctx context.Context, c *sql.Conn) error {
-	have, err := secondaryIndexes(ctx, c)
+func dropIndexes(ctx context.Context, d *dialect, c *sql.Conn) error {
+	have, err := secondaryIndexes(ctx, d, c)
 	if err != nil {
 		return err
 	}
@@ -92,8 +102,8 @@ func execute(ctx context.Context, c *sql.Conn, text string) error {
 
 // secondaryIndexes are the indexes there are, but for those that are part of
 // a table's definition.
-func secondaryIndexes(ctx context.Context, c *sql.Conn) (map[string]string, error) {
-	rows, err := c.QueryContext(ctx, "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")
+func secondaryIndexes(ctx context.Context, d *dialect, c *sql.Conn) (map[string]string, error) {
+	rows, err := c.QueryContext(ctx, d.haveIndexes)
 	if err != nil {
 		return nil, err
 	}

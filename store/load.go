@@ -64,8 +64,8 @@ func (s *Store) WithoutIndexes(ctx context.Context, fn func() error) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	if err := dropIndexes(ctx, conn); err != nil {
+	if err := dropIndexes(ctx, s.d, conn); err != nil {
 		return err
 	}
-	return errors.Join(fn(), ensureIndexes(context.WithoutCancel(ctx), conn))
+	return errors.Join(fn(), ensureIndexes(context.WithoutCancel(ctx), s.d, conn))
 }

@@ -7,15 +7,21 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"time"
 )
 
 //go:embed migrations
 var migrationFiles embed.FS
 
-// migrations are the frozen DDL files in order; file i takes the schema from
+// The frozen DDL files of each engine in order; file i takes the schema from
 // version i to i+1.
-var migrations = sync.OnceValue(func() (texts []string) {
-	names, err := fs.Glob(migrationFiles, "migrations/sqlite/*.sql")
+var (
+	sqliteMigrations   = sync.OnceValue(func() []string { return migrationsIn("migrations/sqlite") })
+	postgresMigrations = sync.OnceValue(func() []string { return migrationsIn("migrations/postgres") })
+)
+
+func migrationsIn(folder string) (texts []string) {
+	names, err := fs.Glob(migrationFiles, folder+"/*.sql")
 	if err != nil {
 		panic(err)
 	}
@@ -27,45 +33,68 @@ var migrations = sync.OnceValue(func() (texts []string) {
 		texts = append(texts, string(text))
 	}
 	return texts
-})
+}
 
-// migrate brings the schema up to date in one transaction, so that a crash
-// leaves it as it was. The writer's lock makes a second program wait.
-func migrate(ctx context.Context, db *sql.DB, path string) (err error) {
-	version := func(q interface {
-		QueryRowContext(context.Context, string, ...any) *sql.Row
-	}) (v int, err error) {
-		err = q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&v)
-		return v, err
+func newerError(path string, version, known int) error {
+	return fmt.Errorf("%s has schema %d, made by a newer certstate; this one knows %d: use the newer program", path, version, known)
+}
+
+// migrate brings the schema up to date. Programs that start together may meet
+// in it: one does it, and the others find it done.
+func migrate(ctx context.Context, d *dialect, db *sql.DB, path string) (err error) {
+	for try := 1; ; try++ {
+		err = migrateOnce(ctx, d, db, path)
+		if f := d.fault(err); err == nil || f == nil || !f.again || try == writeTries {
+			return err
+		}
+		time.Sleep(pause(try))
 	}
-	v, err := version(db)
-	if err != nil || v == len(migrations()) {
+}
+
+// migrateOnce does it in one transaction, so that a crash leaves the schema as
+// it was. The lock makes a second program wait.
+func migrateOnce(ctx context.Context, d *dialect, db *sql.DB, path string) (err error) {
+	last := len(d.migrations())
+	v, err := d.version(ctx, db)
+	switch {
+	case err != nil || v == last:
 		return err
+	case v > last:
+		return newerError(path, v, last)
+	}
+	if d.prepare != "" {
+		if _, err := db.ExecContext(ctx, d.prepare); err != nil {
+			return err
+		}
 	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // a no-op after Commit
-	if v, err = version(tx); err != nil {
+	if d.lock != "" {
+		if _, err := tx.ExecContext(ctx, d.lock); err != nil {
+			return err
+		}
+	}
+	if v, err = d.version(ctx, tx); err != nil {
 		return err
 	}
-	if v > len(migrations()) {
-		return newerError(path, v)
+	if v > last {
+		return newerError(path, v, last)
 	}
-	stale := v < derivedSince
-	for ; v < len(migrations()); v++ {
-		if _, err := tx.ExecContext(ctx, migrations()[v]); err != nil {
+	stale := v < d.derivedSince
+	for ; v < last; v++ {
+		if _, err := tx.ExecContext(ctx, d.migrations()[v]); err != nil {
 			return fmt.Errorf("migration %d: %w", v+1, err)
 		}
 	}
 	if stale { // after the last migration: the code knows that schema alone
-		if err := fillDerived(ctx, tx); err != nil {
+		if err := fillDerived(ctx, d, tx); err != nil {
 			return fmt.Errorf("fill derived columns: %w", err)
 		}
 	}
-	mark := fmt.Sprintf("PRAGMA user_version=%d; PRAGMA application_id=%d", v, applicationID)
-	if _, err := tx.ExecContext(ctx, mark); err != nil {
+	if _, err := tx.ExecContext(ctx, d.mark(v)); err != nil {
 		return err
 	}
 	return tx.Commit()

@@ -21,7 +21,7 @@ func TestMigrateFromTheFirstSchema(t *testing.T) {
 	records := 2500 // more than two batches
 	values := strings.Repeat(", 0", 3) + ", 'LAPTOP-' || i, ''" + ", 0, 0, 'CN=Fleet CA', 'AB:CD', '0' || (i + 1000), '', 0, ''" + strings.Repeat(", 0", 2) +
 		strings.Repeat(", ''", 5) + strings.Repeat(", 0", 4)
-	_, err := db.Exec(migrations()[0] + fmt.Sprintf(`;
+	_, err := db.Exec(sqliteMigrations()[0] + fmt.Sprintf(`;
 		PRAGMA user_version=1; PRAGMA application_id=%d;
 		INSERT INTO tenant VALUES ('11111111-2222-4333-8444-555555555555', 1, '', 'active', 0);
 		UPDATE counter SET n = 1;

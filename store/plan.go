@@ -50,9 +50,9 @@ func (sel *selection) plan(ctx context.Context, cond odata.Expr) error {
 	for i, c := range conjuncts {
 		if i == best {
 			sel.cond += " AND k IN (" + way + ")"
-			// Without the plus, which bars the indexes that begin with the
-			// tenant, the list might be used to check all of the tenant's.
-			sel.tenant = "+tenant = $1"
+			// Were the indexes that begin with the tenant not barred, SQLite
+			// might use the list to check all of the tenant's.
+			sel.tenant = sel.d.unindexed + "tenant = $1"
 			if t, ok := c.(*odata.Term); !ok || strings.Count(t.Phrase, " ") < 2 {
 				continue
 			} // one word of a phrase is only a way to the phrase
@@ -75,7 +75,7 @@ func conjunctsOf(e odata.Expr) []odata.Expr {
 func (sel *selection) countTo(ctx context.Context, text string, limit int) (int, error) {
 	mark := len(sel.args)
 	defer func() { sel.args = sel.args[:mark] }()
-	text, args := usedArguments("SELECT count(*) FROM ("+text+limitTo(sel.bind(limit))+")", sel.args)
+	text, args := usedArguments("SELECT count(*) FROM ("+text+limitTo(sel.bind(limit))+") AS found", sel.args)
 	key := countKey(text, args)
 	if n, ok := sel.s.counts.get(key); ok {
 		return n, nil

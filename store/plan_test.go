@@ -84,11 +84,11 @@ func TestQueriesUseIndexes(t *testing.T) {
 		}) {
 			t.Errorf("%s\nlooks at all of the tenant's: %q", tc.raw, lines)
 		}
-		for name := range indexes() {
+		for name := range sqliteIndexes() {
 			used[name] = used[name] || slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "INDEX "+name+" ") })
 		}
 	}
-	for name := range indexes() {
+	for name := range sqliteIndexes() {
 		if !used[name] && strings.HasPrefix(name, "state_") {
 			t.Errorf("no query here uses the index %s", name)
 		}

@@ -14,12 +14,17 @@ const (
 	prunePause = 20 * time.Millisecond // between two, for everybody else
 )
 
-// pruner forgets history older than the store keeps, now and every hour.
+// pruner forgets history older than the store keeps, now and every hour; of
+// several servers one does it for all.
 func (s *Store) pruner(keep time.Duration) {
 	tick := time.NewTicker(pruneEvery)
 	defer tick.Stop()
 	for {
-		if err := s.Prune(context.Background(), s.now().Add(-keep)); err != nil && !s.closed.Load() {
+		held, err := s.hold(context.Background(), "prune", pruneEvery)
+		if err == nil && held {
+			err = s.Prune(context.Background(), s.now().Add(-keep))
+		}
+		if err != nil && !s.closed.Load() {
 			s.log.Warn("history was not pruned; the next attempt is in an hour", "error", err)
 		}
 		select {

@@ -78,7 +78,7 @@ type selection struct {
 // $2 the change to answer as of, if there is one.
 func (s *Store) newSelection(ctx context.Context, t Tenant, q *odata.Query, cond odata.Expr, now edm.DateTimeOffset, asOf *int64) (*selection, error) {
 	sel := &selection{s: s, t: t, q: q, source: "state", tenant: "tenant = $1", asOf: asOf}
-	sel.now, sel.term = now, sel.searchTerm
+	sel.d, sel.now, sel.term = s.d, now, sel.searchTerm
 	sel.bind(t.no)
 	if asOf != nil {
 		sel.source = pastSource(sel.bind(*asOf))

@@ -28,7 +28,7 @@ var errDamaged = errors.New("the file is no whole backup of certstate")
 // counts and checksum, or nothing is. The database must be opened to serve.
 func (s *Store) Restore(ctx context.Context, r io.Reader, tell Progress) (rows int64, err error) {
 	tenants, err := s.Tenants(ctx)
-	if err != nil || len(tenants) > 0 || s.lock == nil {
+	if err != nil || len(tenants) > 0 || s.lock == nil && !s.d.nodes {
 		return 0, errors.Join(err, errors.New("the database is not empty, or another program has it: restore into a new one"))
 	}
 	conn, err := s.write.Conn(ctx)
@@ -36,11 +36,11 @@ func (s *Store) Restore(ctx context.Context, r io.Reader, tell Progress) (rows i
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	if err := dropIndexes(ctx, conn); err != nil {
+	if err := dropIndexes(ctx, s.d, conn); err != nil {
 		return 0, err
 	}
 	rows, err = s.restore(ctx, conn, r, tell)
-	return rows, errors.Join(err, ensureIndexes(context.WithoutCancel(ctx), conn))
+	return rows, errors.Join(err, ensureIndexes(context.WithoutCancel(ctx), s.d, conn))
 }
 
 func (s *Store) restore(ctx context.Context, conn *sql.Conn, r io.Reader, tell Progress) (int64, error) {
@@ -53,7 +53,7 @@ func (s *Store) restore(ctx context.Context, conn *sql.Conn, r io.Reader, tell P
 		return 0, err
 	}
 	defer tx.Rollback() //nolint:errcheck // a no-op after Commit
-	in := &backupReader{in: bufio.NewReaderSize(zr, 1<<20), sum: sha256.New(), tx: tx, stmts: map[string]*sql.Stmt{}, tell: tell, rows: map[string]int64{}}
+	in := &backupReader{in: bufio.NewReaderSize(zr, 1<<20), sum: sha256.New(), tx: tx, d: s.d, stmts: map[string]*sql.Stmt{}, tell: tell, rows: map[string]int64{}}
 	if err := in.header(); err != nil {
 		return 0, err
 	}
@@ -71,6 +71,7 @@ type backupReader struct {
 	sum    hash.Hash
 	tx     *sql.Tx
 	tell   Progress
+	d      *dialect
 	stmts  map[string]*sql.Stmt
 	tables []restoring
 	rows   map[string]int64
@@ -106,13 +107,10 @@ func (b *backupReader) header() error {
 	if err := json.Unmarshal(text, &h); err != nil || h.Kind != backupKind || h.Form != backupForm {
 		return errDamaged
 	}
-	if h.Schema > len(migrations()) {
-		return fmt.Errorf("the backup has schema %d, made by a newer certstate; this one knows %d: use the newer program", h.Schema, len(migrations()))
-	}
 	for _, t := range h.Tables {
 		i := slices.IndexFunc(backupTables, func(known table) bool { return known.Name == t.Name })
 		if i < 0 || slices.ContainsFunc(t.Columns, func(c string) bool { return !slices.Contains(backupTables[i].Columns, c) }) {
-			return fmt.Errorf("%w: table %q", errDamaged, t.Name)
+			return fmt.Errorf("the backup has a table %q of a newer certstate: use the newer program", t.Name)
 		}
 		r := restoring{table: t, records: t.Name == "state" || t.Name == "past"}
 		names := t.Columns
@@ -212,7 +210,7 @@ func (b *backupReader) derive(ctx context.Context, t *restoring, values []any) (
 func (b *backupReader) exec(ctx context.Context, text string, args ...any) (err error) {
 	st := b.stmts[text]
 	if st == nil {
-		if st, err = b.tx.PrepareContext(ctx, rebind(text)); err != nil {
+		if st, err = b.tx.PrepareContext(ctx, b.d.rebind(text)); err != nil {
 			return err
 		}
 		b.stmts[text] = st

@@ -21,7 +21,7 @@ import (
 func TestSchemaHasTheProperties(t *testing.T) {
 	db := openSQLite(filepath.Join(t.TempDir(), "x.db"), writePragmas, 1)
 	defer db.Close()
-	if err := migrate(t.Context(), db, ""); err != nil {
+	if err := migrate(t.Context(), &sqlite, db, ""); err != nil {
 		t.Fatal(err)
 	}
 	want := strings.Split(stateColumns, ", ")
@@ -64,14 +64,14 @@ func texts(t *testing.T, db *sql.DB, query string) (list []string) {
 func TestIndexes(t *testing.T) {
 	db := openSQLite(filepath.Join(t.TempDir(), "x.db"), writePragmas, 1)
 	defer db.Close()
-	if err := migrate(t.Context(), db, ""); err != nil {
+	if err := migrate(t.Context(), &sqlite, db, ""); err != nil {
 		t.Fatal(err)
 	}
-	want := slices.Sorted(maps.Values(indexes()))
-	with := func(fn func(context.Context, *sql.Conn) error) []string {
+	want := slices.Sorted(maps.Values(sqliteIndexes()))
+	with := func(fn func(context.Context, *dialect, *sql.Conn) error) []string {
 		conn, err := db.Conn(t.Context())
 		if err == nil {
-			err = errors.Join(fn(t.Context(), conn), conn.Close())
+			err = errors.Join(fn(t.Context(), &sqlite, conn), conn.Close())
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -92,7 +92,7 @@ func TestIndexes(t *testing.T) {
 	}
 	for i, column := range map[int]string{3: "device_name", 4: "upn", 6: "issuer"} {
 		text := fmt.Sprintf("(tenant, %s, (%d - (absent & %[2]d)))", column, 1<<i)
-		if certstate.Properties[i].Column != column || !strings.HasSuffix(indexes()["state_"+column], text) {
+		if certstate.Properties[i].Column != column || !strings.HasSuffix(sqliteIndexes()["state_"+column], text) {
 			t.Errorf("state_%s is not on %s", column, text)
 		}
 	}
@@ -134,12 +134,12 @@ func TestStatementsNameTheTenant(t *testing.T) {
 func TestPlans(t *testing.T) {
 	db := openSQLite(filepath.Join(t.TempDir(), "x.db"), writePragmas, 1)
 	defer db.Close()
-	if err := migrate(t.Context(), db, ""); err != nil {
+	if err := migrate(t.Context(), &sqlite, db, ""); err != nil {
 		t.Fatal(err)
 	}
 	conn, err := db.Conn(t.Context())
 	if err == nil {
-		err = errors.Join(ensureIndexes(t.Context(), conn), conn.Close())
+		err = errors.Join(ensureIndexes(t.Context(), &sqlite, conn), conn.Close())
 	}
 	if err != nil {
 		t.Fatal(err)

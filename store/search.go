@@ -23,8 +23,11 @@ func (sel *selection) searchTerm(w *where, t *odata.Term) string {
 	return "(" + strings.Join(any, " OR ") + ")"
 }
 
+// containsFunction is the signature of the function that a phrase is tested by.
+const containsFunction = "contains(String,String)"
+
 func containsPhrase(w *where, t *odata.Term) string {
-	return "instr(words, " + w.bind(t.Phrase) + ") > 0"
+	return strings.NewReplacer("{1}", "words", "{2}", w.bind(t.Phrase)).Replace(w.d.templates[containsFunction].text)
 }
 
 // byTerm selects the records that a term may match: those with its rarest word,
@@ -38,7 +41,7 @@ func (sel *selection) byTerm(ctx context.Context, t *odata.Term, limit int) (in 
 		least = 0
 	}
 	for i, word := range words {
-		to := word + "\x00"
+		to := word + "\x01"
 		if i == len(words)-1 { // which may be only begun
 			to = afterPrefix(word)
 		}

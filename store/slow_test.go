@@ -23,7 +23,11 @@ func TestSlowQueriesAreRefused(t *testing.T) {
 		if _, err := s.Load(t.Context(), tn, records, by); err != nil {
 			t.Fatal(err)
 		}
-		q, err := odata.ParseQuery("$filter=matchesPattern(certificateSubjectName,'(x%2Bx%2B)%2By')", odata.ListOptions)
+		text := "certificateSubjectName"
+		for range 10 { // so much that no machine does it before the time is noticed to be over
+			text = "toupper(tolower(" + text + "))"
+		}
+		q, err := odata.ParseQuery("$filter=contains("+text+",'y')", odata.ListOptions)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,11 +12,58 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"certstate/odata"
 )
+
+var sqlite = dialect{
+	name: "SQLite", schemes: []string{"sqlite"}, open: openSQLiteStore, background: (*Store).checkpoint, fault: sqliteFault,
+	rebind: rebind, argument: func(place string, _ any) string { return place },
+	integer:   func(n int64) string { return strconv.FormatInt(n, 10) },
+	constants: func() map[string]string { return nil },
+	templates: sqliteTemplates,
+	total:     func(x string, _ odata.Type) string { return "sum(" + x + ")" },
+	average:   func(x string) string { return "avg(" + x + ")" },
+	unindexed: "+",
+	begin:     "BEGIN IMMEDIATE", snapshot: "BEGIN",
+
+	migrations: sqliteMigrations, derivedSince: 2,
+	version: func(ctx context.Context, q querier) (v int, err error) {
+		err = q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&v)
+		return v, err
+	},
+	mark: func(version int) string {
+		return fmt.Sprintf("PRAGMA user_version=%d; PRAGMA application_id=%d", version, applicationID)
+	},
+	indexes:     sqliteIndexes,
+	integrity:   "PRAGMA integrity_check(1)",
+	haveIndexes: "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL",
+	// Another program that opens the file may be faster.
+	makeIndex: func(_, text string) string { return strings.Replace(text, "INDEX", "INDEX IF NOT EXISTS", 1) },
+}
+
+// rebind turns PostgreSQL's $1 into SQLite's ?1: to SQLite $1 is a name.
+func rebind(text string) string { return strings.ReplaceAll(text, "$", "?") }
+
+func openSQLiteStore(s *Store, url string, o Options) (err error) {
+	s.path = strings.TrimPrefix(url, "sqlite:")
+	if err := checkSQLiteFile(s.path); err != nil {
+		return err
+	}
+	if o.Serve {
+		if s.lock, err = lockFile(s.path); err != nil {
+			return err
+		}
+	}
+	s.write = openSQLite(s.path, writePragmas, 2) // the writer's and the checkpointer's
+	s.read = openSQLite(s.path, readPragmas, readConns())
+	return nil
+}
 
 // Pragmas of the two kinds of connection. WAL with synchronous=FULL makes a
 // commit durable before it returns; checkpoints are the checkpointer's
@@ -89,14 +136,10 @@ func checkSQLiteFile(path string) error {
 	if err != nil || !strings.HasPrefix(string(header), "SQLite format 3\x00") || id != applicationID && id != 0 {
 		return fmt.Errorf("%s is not a database of certstate", path)
 	}
-	if v := binary.BigEndian.Uint32(header[60:]); int(v) > len(migrations()) {
-		return newerError(path, int(v))
+	if v := binary.BigEndian.Uint32(header[60:]); int(v) > len(sqliteMigrations()) {
+		return newerError(path, int(v), len(sqliteMigrations()))
 	}
 	return nil
-}
-
-func newerError(path string, version int) error {
-	return fmt.Errorf("%s has schema %d, made by a newer certstate; this one knows %d: use the newer program", path, version, len(migrations()))
 }
 
 // lockFile takes the lock that one server holds for a database file. The error
@@ -123,14 +166,15 @@ func writeAt(f *os.File, s string) error {
 	return err
 }
 
-// Primary result codes, https://www.sqlite.org/rescode.html.
-const (
-	sqliteBusy     = 5
-	sqliteLocked   = 6
-	sqliteReadOnly = 8
-	sqliteIOErr    = 10
-	sqliteCorrupt  = 11
-	sqliteFull     = 13
-	sqliteCantOpen = 14
-	sqliteNotADB   = 26
-)
+// sqliteFaults are the primary result codes that are no fault of a statement's,
+// https://www.sqlite.org/rescode.html.
+var sqliteFaults = map[int]*fault{
+	sqliteBusy: faultBusy, 6: faultBusy, // SQLITE_LOCKED
+	13: faultFull,                        // SQLITE_FULL
+	8:  faultReadOnly, 14: faultReadOnly, // SQLITE_READONLY, SQLITE_CANTOPEN
+	10: faultDamaged, 11: faultDamaged, 26: faultDamaged, // SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_NOTADB
+}
+
+const sqliteBusy = 5
+
+func sqliteFault(err error) *fault { return sqliteFaults[sqliteCode(err)&0xFF] }

@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 
-	"modernc.org/sqlite"
+	modernc "modernc.org/sqlite"
 
 	"certstate/odata"
 )
 
 var sqliteDriver driver.Driver = func() driver.Driver {
-	d := &sqlite.Driver{}
+	d := &modernc.Driver{}
 	for name, fn := range textFunctions {
 		register(d, name, 1, func(args []string) driver.Value { return fn(args[0]) })
 	}
@@ -22,8 +22,8 @@ var sqliteDriver driver.Driver = func() driver.Driver {
 }()
 
 // register makes a function of texts known to the driver's connections.
-func register(d *sqlite.Driver, name string, args int32, fn func([]string) driver.Value) {
-	d.MustRegisterDeterministicScalarFunction(name, args, func(_ *sqlite.FunctionContext, given []driver.Value) (driver.Value, error) {
+func register(d *modernc.Driver, name string, args int32, fn func([]string) driver.Value) {
+	d.MustRegisterDeterministicScalarFunction(name, args, func(_ *modernc.FunctionContext, given []driver.Value) (driver.Value, error) {
 		texts := make([]string, len(given))
 		for i, g := range given {
 			text, ok := g.(string)
@@ -41,7 +41,7 @@ const sqliteOptions = "_txlock=immediate"
 
 // sqliteCode is the extended result code of an error, 0 if it is none of SQLite's.
 func sqliteCode(err error) int {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+	if e, ok := errors.AsType[*modernc.Error](err); ok {
 		return e.Code()
 	}
 	return 0

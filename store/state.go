@@ -59,7 +59,7 @@ var (
 	updateState = "UPDATE state SET (" + strings.Join(rowColumns, ", ") + ") = (" + placeholders(4, len(rowColumns)) + ") WHERE tenant = $1 AND " + byID
 	selectAll   = selectState(certstate.All, byID)
 	deleteState = "DELETE FROM state WHERE tenant = $1 AND " + byID
-	keepState   = "INSERT INTO past (" + stateColumns + ", n) SELECT " + stateColumns + ", $4 FROM state WHERE tenant = $1 AND " + byID
+	keepState   = "INSERT INTO past (" + stateColumns + ", n) SELECT " + stateColumns + ", CAST($4 AS bigint) FROM state WHERE tenant = $1 AND " + byID
 )
 
 func placeholders(from, n int) string {
@@ -156,68 +156,6 @@ func (sc *scanner) scan(row rowScanner) error {
 		f.Scanned(sc.absent>>f.bit&1 != 0)
 	}
 	return nil
-}
-
-// statements keeps prepared read statements. They come from a
-// bounded set of shapes; past the bound a statement is made for one use.
-type statements struct {
-	mu sync.RWMutex
-	m  map[query]*sql.Stmt
-}
-
-// query names a read statement without spelling it out: a whole text, or the
-// end of one that reads the properties of a set.
-type query struct {
-	set  certstate.Set // 0: rest is the whole text
-	rest string
-}
-
-func (k query) text() string {
-	if k.set == 0 {
-		return k.rest
-	}
-	return selectState(k.set, k.rest)
-}
-
-const maxStatements = 256
-
-func (q *statements) get(db *sql.DB, k query) (*sql.Stmt, error) {
-	q.mu.RLock()
-	st := q.m[k]
-	q.mu.RUnlock()
-	if st != nil {
-		return st, nil
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if st := q.m[k]; st != nil {
-		return st, nil
-	}
-	st, err := db.Prepare(rebind(k.text()))
-	if err != nil {
-		return nil, fmt.Errorf("prepare %q: %w", k.text(), err)
-	}
-	if q.m == nil {
-		q.m = map[query]*sql.Stmt{}
-	}
-	if len(q.m) >= maxStatements {
-		for old, st := range q.m { // any one; it closes once its last use ends
-			delete(q.m, old)
-			_ = st.Close()
-			break
-		}
-	}
-	q.m[k] = st
-	return st, nil
-}
-
-func (q *statements) close() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, st := range q.m {
-		_ = st.Close()
-	}
-	q.m = nil
 }
 
 func notFound(id string) error {

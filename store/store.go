@@ -8,10 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/google/uuid"
 
 	"certstate"
 	"certstate/edm"
@@ -20,10 +21,12 @@ import (
 // Store is an open register. Its methods may be called from any goroutine.
 // Every method that touches records takes the tenant they belong to.
 type Store struct {
-	path  string
+	d     *dialect
+	path  string // of the file, or where the database is, without a password
 	read  *sql.DB
 	write *sql.DB
 	lock  *os.File // nil unless opened to serve
+	name  string   // of this store among those that are open, for leases
 	now   func() time.Time
 	log   *slog.Logger
 
@@ -55,33 +58,26 @@ type Options struct {
 	Log     *slog.Logger     // nil: slog.Default
 }
 
-// Open opens the database that a URL such as sqlite:PATH names, creating it if
-// it is not there, and brings its schema up to date.
+// Open opens the database that a URL names (URLForms), creating a file that is
+// not there, and brings its schema up to date.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
-	path, ok := strings.CutPrefix(url, "sqlite:")
-	if !ok || path == "" {
-		return nil, fmt.Errorf("database %q: write it as sqlite:PATH", url)
+	d, err := dialectOf(url)
+	if err != nil {
+		return nil, err
 	}
-	s := &Store{path: path, rare: rareUpTo, limit: statementTime, watching: make(chan struct{}, max(1, readConns()-2)), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
+	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, watching: make(chan struct{}, max(1, readConns()-2)), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
+	s.queries.d = d
 	if s.now == nil {
 		s.now = time.Now
 	}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
-	if err := checkSQLiteFile(path); err != nil {
+	if err := d.open(s, url, o); err != nil {
 		return nil, err
 	}
-	if o.Serve {
-		var err error
-		if s.lock, err = lockFile(path); err != nil {
-			return nil, err
-		}
-	}
-	s.write = openSQLite(path, writePragmas, 2) // the writer's and the checkpointer's
-	s.read = openSQLite(path, readPragmas, readConns())
 	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.release())
+		return nil, errors.Join(fmt.Errorf("open %s: %w", s.path, err), s.release())
 	}
 	if o.Serve && o.History > 0 {
 		s.wg.Go(func() { s.pruner(o.History) })
@@ -90,19 +86,21 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 }
 
 func (s *Store) start(ctx context.Context) error {
-	if err := migrate(ctx, s.write, s.path); err != nil {
+	if err := migrate(ctx, s.d, s.write, s.path); err != nil {
 		return err
 	}
 	conn, err := s.write.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	if err := ensureIndexes(ctx, conn); err != nil {
+	if err := ensureIndexes(ctx, s.d, conn); err != nil {
 		return errors.Join(err, conn.Close())
 	}
 	w := &writer{store: s, conn: conn, stmts: map[string]*sql.Stmt{}}
 	s.wg.Go(w.run)
-	s.wg.Go(s.checkpoint)
+	if s.d.background != nil {
+		s.wg.Go(func() { s.d.background(s) })
+	}
 	return nil
 }
 
@@ -145,7 +143,7 @@ var errClosed = certstate.Errorf(certstate.Unavailable, "", "The server is shutt
 // Secret is 32 random bytes kept under a name in the database, made when first
 // asked for: keys that must outlive a restart and be shared by all servers.
 func (s *Store) Secret(ctx context.Context, name string) (key []byte, err error) {
-	const get = "SELECT value FROM secret WHERE name = ?1"
+	get := s.d.rebind("SELECT value FROM secret WHERE name = $1")
 	if err = s.read.QueryRowContext(ctx, get, name).Scan(&key); !errors.Is(err, sql.ErrNoRows) {
 		return key, err
 	}

@@ -17,6 +17,7 @@ import (
 	"certstate/edm"
 	"certstate/odata"
 	"certstate/store"
+	"certstate/store/storetest"
 )
 
 const tenantID = "11111111-2222-4333-8444-555555555555"
@@ -26,15 +27,15 @@ var (
 	by    = certstate.Cause{Actor: "app:test", Reason: "because"}
 )
 
-// eachEngine runs a test on every engine there is: SQLite with the driver this
-// build has.
-func eachEngine(t *testing.T, fn func(t *testing.T, url string)) {
-	t.Run("sqlite", func(t *testing.T) { fn(t, "sqlite:"+filepath.Join(t.TempDir(), "register.db")) })
-}
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
 
-// newDatabase is another, empty database of the same engine.
-func newDatabase(t *testing.T, _ string) string {
-	return "sqlite:" + filepath.Join(t.TempDir(), "other.db")
+// eachEngine runs a test on every engine there is: SQLite with the driver this
+// build has, and PostgreSQL with every table partitioned, so that it refuses what
+// an engine that distributes them would.
+func eachEngine(t *testing.T, fn func(t *testing.T, url string)) {
+	t.Helper()
+	store.Partition()
+	storetest.EachEngine(t, fn)
 }
 
 func open(t *testing.T, url string) (*store.Store, store.Tenant) {
@@ -314,7 +315,11 @@ func TestFilesOfOthersStayUntouched(t *testing.T) {
 }
 
 func TestCloseFinishesWhatWasAccepted(t *testing.T) {
-	s, tn := open(t, "sqlite:"+filepath.Join(t.TempDir(), "register.db"))
+	eachEngine(t, closeFinishes)
+}
+
+func closeFinishes(t *testing.T, url string) {
+	s, tn := open(t, url)
 	var wg sync.WaitGroup
 	errs := make([]error, 200)
 	for i := range errs {
@@ -334,8 +339,9 @@ func TestCloseFinishesWhatWasAccepted(t *testing.T) {
 	}
 }
 
-func TestSecretIsKept(t *testing.T) {
-	url := "sqlite:" + filepath.Join(t.TempDir(), "register.db")
+func TestSecretIsKept(t *testing.T) { eachEngine(t, secretIsKept) }
+
+func secretIsKept(t *testing.T, url string) {
 	s, _ := open(t, url)
 	a, err1 := s.Secret(t.Context(), "x")
 	b, err2 := s.Secret(t.Context(), "x")

@@ -137,25 +137,28 @@ func (s *Store) SuspendTenant(ctx context.Context, id string) error {
 // only with all its data.
 func (s *Store) RemoveTenant(ctx context.Context, id string, withData bool) error {
 	return s.do(ctx, func(tx *tx) error {
-		var no, live, n int64
-		err := tx.row("SELECT t.no, sum(s.live), sum(s.n) FROM tenant t JOIN seq s ON s.tenant = t.no WHERE t.tenant = $1 GROUP BY t.no",
-			strings.ToLower(id)).Scan(&no, &live, &n)
+		t := Tenant{ID: id}
+		err := tx.row("SELECT no FROM tenant WHERE tenant = $1", strings.ToLower(id)).Scan(&t.no)
 		if errors.Is(err, sql.ErrNoRows) {
 			return noTenant(id)
 		}
 		if err != nil {
 			return err
 		}
-		if n > 0 && !withData {
+		h, err := tx.head(t) // from here on nobody else changes the tenant's records
+		if err != nil {
+			return err
+		}
+		if h.n > 0 && !withData {
 			return certstate.Errorf(certstate.Conflict, "tenant",
-				"Tenant %s has %d certificates and a log of %d changes: suspend it instead, or remove it with its data.", id, live, n)
+				"Tenant %s has %d certificates and a log of %d changes: suspend it instead, or remove it with its data.", id, h.live, h.n)
 		}
 		for _, table := range []string{"word", "state", "past", "change", "seq"} {
-			if _, err := tx.exec("DELETE FROM "+table+" WHERE tenant = $1", no); err != nil {
+			if _, err := tx.exec("DELETE FROM "+table+" WHERE tenant = $1", t.no); err != nil {
 				return fmt.Errorf("delete from %s: %w", table, err)
 			}
 		}
-		_, err = tx.exec("DELETE FROM tenant WHERE no = $1", no)
+		_, err = tx.exec("DELETE FROM tenant WHERE no = $1", t.no)
 		return err
 	})
 }

@@ -25,6 +25,7 @@ const maxStatement = 256 << 10
 // or when it is false. The two differ by more than NOT only where OData's
 // condition can be null.
 type where struct {
+	d    *dialect
 	args []any
 	now  edm.DateTimeOffset
 	// term writes a word or phrase of $search.
@@ -36,7 +37,7 @@ type where struct {
 // bind adds an argument and returns its placeholder.
 func (w *where) bind(v any) string {
 	w.args = append(w.args, v)
-	return "$" + strconv.Itoa(len(w.args))
+	return w.d.argument("$"+strconv.Itoa(len(w.args)), v)
 }
 
 const (
@@ -209,7 +210,7 @@ func (w *where) literal(v odata.Value) sqlValue {
 	case v.Type == odata.DoubleType:
 		return sqlValue{text: w.bind(v.F)}
 	}
-	return sqlValue{text: w.bind(v.N), offset: strconv.FormatInt(v.Offset, 10)}
+	return sqlValue{text: w.bind(v.N), offset: w.d.integer(v.Offset)}
 }
 
 func propertyValue(i int) sqlValue {
@@ -230,12 +231,12 @@ func (w *where) function(e *odata.Call) sqlValue {
 	if slices.ContainsFunc(e.Args, isNull) {
 		return w.literal(odata.Value{Null: true})
 	}
-	tpl := sqliteTemplates[e.Fn.Signature()]
-	var nulls []string
-	replace := []string{"{now}", ""}
-	if strings.Contains(tpl.text, "{now}") {
-		replace[1] = w.bind(w.now.Ticks)
+	tpl := w.d.templates[e.Fn.Signature()]
+	if why := w.d.without[e.Fn.Name]; why != "" && w.err == nil {
+		w.err = certstate.Errorf(certstate.Invalid, "$filter", "%s cannot be asked of a register on %s: %s.", e.Fn.Name, w.d.name, why)
 	}
+	var nulls []string
+	replace := w.bound(tpl.text)
 	out := sqlValue{offset: "0"}
 	for i, arg := range e.Args {
 		v := w.value(arg)
@@ -254,6 +255,19 @@ func (w *where) function(e *odata.Call) sqlValue {
 	}
 	out.text, out.null = w.written(fill.Replace(tpl.text)), w.written(strings.Join(nulls, " OR "))
 	return out
+}
+
+// bound binds what a template names beside its arguments.
+func (w *where) bound(text string) (replace []string) {
+	if strings.Contains(text, "{now}") {
+		replace = append(replace, "{now}", w.bind(w.now.Ticks))
+	}
+	for name, v := range w.d.constants() {
+		if strings.Contains(text, name) {
+			replace = append(replace, name, w.bind(v))
+		}
+	}
+	return replace
 }
 
 // isNull reports whether an expression is null itself, or a function of it.
@@ -380,7 +394,7 @@ func (w *where) membership(e *odata.In) string {
 		}
 		plain = append(plain, v)
 	}
-	if len(plain) > 0 {
+	if len(plain) > 0 && !isNull(e.X) {
 		x := w.value(e.X)
 		if !w.zeroIn(e.X, plain) {
 			x.null = ""

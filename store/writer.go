@@ -3,9 +3,10 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
-	"strings"
+	"time"
 
 	"certstate"
 	"certstate/edm"
@@ -17,7 +18,8 @@ const (
 )
 
 // job is a write waiting for its turn. do runs inside the writer's transaction
-// and may run twice: once with others, and again alone if one of them failed.
+// and may run several times: with others, alone if one of them failed, and again
+// if the engine undid the transaction.
 // An error of package certstate means that it wrote nothing.
 type job struct {
 	ctx  context.Context
@@ -57,10 +59,15 @@ type writer struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 	lastK int64
+	node  *node // nil: none was taken yet, or the dialect has none
 }
 
 func (w *writer) run() {
-	defer w.conn.Close()
+	defer func() {
+		if w.conn != nil {
+			_ = w.conn.Close()
+		}
+	}()
 	batch := make([]*job, 0, maxBatch)
 	for j := range w.store.queue {
 		batch = append(batch[:0], j)
@@ -84,8 +91,8 @@ func (w *writer) run() {
 // fails, all is undone and each job runs again in a transaction of its own, so
 // that only the one at fault hears of it.
 func (w *writer) commit(batch []*job) {
-	answers, err := w.attempt(batch)
-	if err != nil && len(batch) > 1 && w.store.failed.Load() == nil {
+	answers, fault, err := w.persist(batch)
+	if err != nil && len(batch) > 1 && w.store.failed.Load() == nil && (fault == nil || !fault.lost) {
 		for _, j := range batch {
 			w.commit([]*job{j})
 		}
@@ -100,13 +107,39 @@ func (w *writer) commit(batch []*job) {
 	}
 }
 
-func (w *writer) attempt(batch []*job) (answers []error, err error) {
+// persist tries the transaction again where that may help and cannot do harm.
+func (w *writer) persist(batch []*job) (answers []error, f *fault, err error) {
 	if failed := w.store.failed.Load(); failed != nil {
-		return nil, *failed
+		return nil, nil, *failed
 	}
-	tx := &tx{w: w, now: w.store.ticks()}
-	if err := w.simple("BEGIN IMMEDIATE"); err != nil {
-		return nil, w.judge(err)
+	for try := 1; ; try++ {
+		ctx, cancel := context.Background(), context.CancelFunc(func() {})
+		if w.store.d.txTime > 0 {
+			ctx, cancel = context.WithTimeout(ctx, w.store.d.txTime)
+		}
+		answers, err = w.attempt(ctx, batch)
+		cancel()
+		if err == nil {
+			return answers, nil, nil
+		}
+		if f = w.store.d.fault(err); f == nil || !f.again || try == writeTries {
+			return nil, f, w.judge(f, err)
+		}
+		w.store.log.Debug("the transaction is tried again", "try", try, "error", err)
+		if f.lost {
+			w.discard()
+		}
+		time.Sleep(pause(try))
+	}
+}
+
+func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, err error) {
+	if err := w.ready(ctx); err != nil {
+		return nil, err
+	}
+	tx := &tx{w: w, ctx: ctx, now: w.store.ticks()}
+	if err := w.simple(ctx, w.store.d.begin); err != nil {
+		return nil, err
 	}
 	answers = make([]error, len(batch))
 	for i, j := range batch {
@@ -115,16 +148,59 @@ func (w *writer) attempt(batch []*job) (answers []error, err error) {
 		}
 		answers[i] = j.do(tx)
 		if e := answers[i]; e != nil && !isClientError(e) {
-			return nil, w.rollback(e)
+			return nil, w.rollback(ctx, e)
 		}
 	}
 	if err := tx.saveHeads(); err != nil {
-		return nil, w.rollback(err)
+		return nil, w.rollback(ctx, err)
 	}
-	if err := w.simple("COMMIT"); err != nil {
-		return nil, w.rollback(err)
+	if w.node != nil {
+		if err := tx.stamp(); err != nil {
+			return nil, w.rollback(ctx, err)
+		}
+	}
+	if err := w.simple(ctx, "COMMIT"); err != nil {
+		if f := w.store.d.fault(err); w.node == nil || f == nil || !f.lost {
+			return nil, w.rollback(ctx, err)
+		}
+		committed, doubt := w.resolve()
+		if doubt != nil || !committed {
+			return nil, errors.Join(doubt, err)
+		}
+		w.store.log.Info("a commit whose answer was lost was found to have happened", "error", err)
 	}
 	return answers, nil
+}
+
+// ready sees to it that there is a connection, and a number if one is needed.
+func (w *writer) ready(ctx context.Context) error {
+	if w.conn == nil {
+		if err := w.reconnect(ctx); err != nil {
+			return err
+		}
+	}
+	if w.store.d.nodes && w.node == nil {
+		return w.takeNode(ctx)
+	}
+	return nil
+}
+
+// discard gives up the connection, which is of no more use.
+func (w *writer) discard() {
+	if w.conn != nil {
+		_ = w.conn.Raw(func(any) error { return driver.ErrBadConn }) // so that the pool drops it
+		_ = w.conn.Close()
+		w.conn = nil
+	}
+}
+
+func (w *writer) reconnect(ctx context.Context) (err error) {
+	w.discard()
+	conn, err := w.store.write.Conn(ctx)
+	if err == nil {
+		w.conn = conn
+	}
+	return err
 }
 
 func isClientError(err error) bool {
@@ -132,34 +208,33 @@ func isClientError(err error) bool {
 	return ok
 }
 
-func (w *writer) rollback(cause error) error {
+func (w *writer) rollback(ctx context.Context, cause error) error {
 	// The error that led here says more than one of the rollback's, which
 	// SQLite may have done by itself.
-	_ = w.simple("ROLLBACK")
-	return w.judge(cause)
+	if err := w.simple(ctx, "ROLLBACK"); err != nil && w.store.d.driverPrepares {
+		w.discard()
+	}
+	return cause
 }
 
 // judge turns an error of the engine into what the client may know of it, and
 // ends writing after one that leaves the file's contents in doubt.
-func (w *writer) judge(err error) error {
-	switch sqliteCode(err) & 0xFF {
-	case sqliteBusy, sqliteLocked:
-		return errors.Join(certstate.Errorf(certstate.Unavailable, "", "Another program is holding the database. Try again."), err)
-	case sqliteFull:
-		return errors.Join(certstate.Errorf(certstate.Full, "", "The register's disk is full. Nothing was changed."), err)
-	case sqliteReadOnly, sqliteCantOpen:
-		return errors.Join(certstate.Errorf(certstate.Unavailable, "", "The register's database is read-only. Nothing was changed."), err)
-	case sqliteIOErr, sqliteCorrupt, sqliteNotADB:
+func (w *writer) judge(f *fault, err error) error {
+	switch {
+	case f == nil:
+		return err
+	case f.ends:
 		failure := fmt.Errorf("writing has ended until a restart: %w", err)
 		w.store.failed.CompareAndSwap(nil, &failure)
 		w.store.log.Error("the database failed; no more writes are accepted", "error", err)
-		return errors.Join(certstate.Errorf(certstate.Unavailable, "", "The register's disk failed. Whether this change was kept is unknown."), err)
+	case f.lost:
+		w.store.log.Warn("changes are refused", "error", err)
 	}
-	return err
+	return f.of(err)
 }
 
-func (w *writer) simple(sql string) error {
-	_, err := w.conn.ExecContext(context.Background(), sql)
+func (w *writer) simple(ctx context.Context, sql string) error {
+	_, err := w.conn.ExecContext(ctx, sql)
 	return err
 }
 
@@ -167,7 +242,7 @@ func (w *writer) prepared(text string) (*sql.Stmt, error) {
 	if st := w.stmts[text]; st != nil {
 		return st, nil
 	}
-	st, err := w.conn.PrepareContext(context.Background(), rebind(text))
+	st, err := w.conn.PrepareContext(context.Background(), w.store.d.rebind(text))
 	if err != nil {
 		return nil, fmt.Errorf("prepare %q: %w", text, err)
 	}
@@ -175,19 +250,19 @@ func (w *writer) prepared(text string) (*sql.Stmt, error) {
 	return st, nil
 }
 
-// rebind turns PostgreSQL's $1 into SQLite's ?1: to SQLite $1 is a name.
-func rebind(text string) string { return strings.ReplaceAll(text, "$", "?") }
-
 // nextK makes the key of a new record: milliseconds since 1970 in 41 bits, ten
 // bits for a server's number, twelve to count within the millisecond. It grows
 // even if the clock does not.
 func (w *writer) nextK() int64 {
-	const step = 1 << 22
-	k := w.store.now().UnixMilli() * step
+	node := int64(0)
+	if w.node != nil {
+		node = w.node.no
+	}
+	k := w.nodeK(w.store.now().UnixMilli(), node)
 	if k <= w.lastK {
 		k = w.lastK + 1
 		if k%4096 == 0 {
-			k = (w.lastK/step + 1) * step
+			k = w.nodeK(w.lastK>>22+1, node)
 		}
 	}
 	w.lastK = k
@@ -197,7 +272,7 @@ func (w *writer) nextK() int64 {
 // nextK makes the key of a new record, after every key there is: another
 // program may have made some since the last transaction.
 func (tx *tx) nextK() (int64, error) {
-	if !tx.keyed {
+	if !tx.keyed && tx.w.node == nil { // a node has keys of its own
 		var last int64
 		if err := tx.row("SELECT coalesce(max(k), 0) FROM state").Scan(&last); err != nil {
 			return 0, fmt.Errorf("last key: %w", err)
@@ -208,20 +283,29 @@ func (tx *tx) nextK() (int64, error) {
 	return tx.w.nextK(), nil
 }
 
+// nodeK is the first key of a server in a millisecond.
+func (w *writer) nodeK(ms, node int64) int64 { return ms<<22 | node<<12 }
+
 // tx is a transaction of the writer's. Its statements are prepared once.
 type tx struct {
 	w     *writer
+	ctx   context.Context
 	now   edm.DateTimeOffset // one time for all the transaction does
 	heads map[int64]*head    // part → where its log stands
 	keyed bool               // the last key was looked up
 }
 
 func (tx *tx) exec(text string, args ...any) (affected int64, err error) {
-	st, err := tx.w.prepared(text)
-	if err != nil {
-		return 0, err
+	var res sql.Result
+	if tx.w.store.d.driverPrepares {
+		res, err = tx.w.conn.ExecContext(tx.ctx, tx.w.store.d.rebind(text), args...)
+	} else {
+		st, e := tx.w.prepared(text)
+		if e != nil {
+			return 0, e
+		}
+		res, err = st.ExecContext(tx.ctx, args...)
 	}
-	res, err := st.ExecContext(context.Background(), args...)
 	if err != nil {
 		return 0, err
 	}
@@ -230,11 +314,14 @@ func (tx *tx) exec(text string, args ...any) (affected int64, err error) {
 
 // row is the one row of a query; its Scan says sql.ErrNoRows if there is none.
 func (tx *tx) row(text string, args ...any) rowScanner {
+	if tx.w.store.d.driverPrepares {
+		return tx.w.conn.QueryRowContext(tx.ctx, tx.w.store.d.rebind(text), args...)
+	}
 	st, err := tx.w.prepared(text)
 	if err != nil {
 		return failedRow{err}
 	}
-	return st.QueryRowContext(context.Background(), args...)
+	return st.QueryRowContext(tx.ctx, args...)
 }
 
 type rowScanner interface{ Scan(targets ...any) error }
@@ -255,14 +342,14 @@ type head struct {
 }
 
 // head finds out where the log of the tenant's part stands. The transaction
-// holds the write lock, so nobody moves it before the commit.
+// holds the write lock, or the row's, so nobody moves it before the commit.
 func (tx *tx) head(t Tenant) (*head, error) {
 	if h := tx.heads[t.part()]; h != nil {
 		return h, nil
 	}
 	h := &head{t: t, now: tx.now}
 	var at int64
-	err := tx.row("SELECT n, live, at FROM seq WHERE part = $1 AND tenant = $2", t.part(), t.no).Scan(&h.n, &h.live, &at)
+	err := tx.row("SELECT n, live, at FROM seq WHERE part = $1 AND tenant = $2"+tx.w.store.d.forUpdate, t.part(), t.no).Scan(&h.n, &h.live, &at)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, noTenant(t.ID)
 	}

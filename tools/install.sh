@@ -12,5 +12,6 @@ need() { # need COMMAND PACKAGE WHY
   echo "SKIPPED: $3 ($2 is not installed and cannot be installed here)"
 }
 need cc "gcc libc6-dev" "the race detector and the cgo SQLite driver"
+need /usr/lib/postgresql/15/bin/postgres postgresql-15 "the tests on PostgreSQL"
 need node "nodejs npm" "the JavaScript clients"
 exit 0

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -67,19 +68,24 @@ func (a *app) config() *cobra.Command {
 	return cmd
 }
 
-// mask hides the password of a database URL.
+// mask hides the password of a database URL, wherever it stands.
 func mask(value string) string {
 	scheme, rest, ok := strings.Cut(value, "://")
 	if !ok {
 		return value
 	}
-	user, host, ok := strings.Cut(rest, "@")
-	if !ok {
-		return value
+	place, query, _ := strings.Cut(rest, "?")
+	if i := strings.LastIndex(place, "@"); i >= 0 {
+		name, _, _ := strings.Cut(place[:i], ":")
+		place = name + ":***" + place[i:]
 	}
-	name, _, _ := strings.Cut(user, ":")
-	return scheme + "://" + name + ":***@" + host
+	if query != "" {
+		place += "?" + passwords.ReplaceAllString(query, "$1=***")
+	}
+	return scheme + "://" + place
 }
+
+var passwords = regexp.MustCompile(`\b((?i:ssl)?password)=[^&]*`)
 
 func (a *app) version() *cobra.Command {
 	return &cobra.Command{

@@ -60,7 +60,7 @@ func (a *app) runImport(cmd *cobra.Command, set *importSettings, file string) (e
 	id, faulty := store.ParseTenantID(set.tenant)
 	switch {
 	case set.database == "":
-		return usageError{errors.New("--database is required: sqlite:PATH")}
+		return usageError{errors.New("--database is required: " + store.URLForms)}
 	case set.tenant == "":
 		return usageError{errors.New("--tenant is required: the GUID of an enrolled tenant")}
 	case faulty != nil:

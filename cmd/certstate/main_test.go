@@ -9,14 +9,31 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"certstate/store/storetest"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(tests{m}, map[string]func(){
 		"certstate": func() {
 			os.Exit(run(context.Background(), os.Args[1:], environ(os.Environ()), os.Stdin, os.Stdout, os.Stderr))
 		},
 	})
+}
+
+// tests runs the tests and stops what they started.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int { return storetest.Main(t.M) }
+
+// TestScriptsOnPostgres runs testdata/postgres/*.txtar with a database of that
+// engine: the settings an operator gives are the only difference.
+func TestScriptsOnPostgres(t *testing.T) {
+	url := storetest.Postgres(t)
+	testscript.Run(t, testscript.Params{Dir: "testdata/postgres", Setup: func(e *testscript.Env) error {
+		e.Setenv("CERTSTATE_DATABASE", url)
+		return nil
+	}, Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status}})
 }
 
 // TestScripts runs testdata/script/*.txtar: the product as an operator uses it.

@@ -14,12 +14,13 @@ import (
 
 	"certstate/api"
 	"certstate/auth"
+	"certstate/store"
 )
 
 // settings are what a server needs to know. Each is a flag, an environment
 // variable and a line of the configuration file.
 type settings struct {
-	Database    string   // sqlite:PATH
+	Database    string   // store.URLForms
 	Listen      string   // HOST:PORT
 	BaseURL     string   // public root, https://host[:port], without /beta
 	Issuers     []string // see auth.ParseIssuer
@@ -53,7 +54,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 }
 
 func databaseFlag(f *pflag.FlagSet, to *string) {
-	f.StringVar(to, "database", "", "`URL` of the database: sqlite:PATH")
+	f.StringVar(to, "database", "", "`URL` of the database: "+store.URLForms)
 }
 
 func throttleFlag(f *pflag.FlagSet, to *string) {
@@ -84,7 +85,7 @@ func (s *settings) check() error {
 	var faults []error
 	fail := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if s.Database == "" {
-		fail("--database is required: sqlite:PATH")
+		fail("--database is required: %s", store.URLForms)
 	}
 	if len(s.Issuers) == 0 {
 		fail("--issuer is required: whose tokens to trust, such as entra:global")

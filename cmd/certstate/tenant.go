@@ -28,7 +28,7 @@ within a second.`,
 // withStore opens the database beside any server, runs fn and closes it.
 func (a *app) withStore(cmd *cobra.Command, url string, fn func(*store.Store) error) error {
 	if url == "" {
-		return usageError{errors.New("--database is required: sqlite:PATH")}
+		return usageError{errors.New("--database is required: " + store.URLForms)}
 	}
 	s, err := store.Open(cmd.Context(), url, store.Options{Log: slog.New(slog.NewTextHandler(a.err, nil))})
 	if err != nil {

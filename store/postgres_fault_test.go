@@ -1,0 +1,365 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"certstate"
+	"certstate/edm"
+	"certstate/odata"
+	"certstate/store"
+	"certstate/store/storetest"
+)
+
+var postgresFaults = flag.Int("postgres-faults", 8, "faults of TestPostgresFaults")
+
+// ledger is what writers were told of their records.
+type ledger struct {
+	mu      sync.Mutex
+	outcome map[string]string // id → kept, refused or unknown
+}
+
+func (l *ledger) create(ctx context.Context, s *store.Store, tn store.Tenant, id string) {
+	_, err := s.Create(ctx, tn, certstate.State{ID: edm.Str(id), DeviceName: edm.Str("device " + id)}, by)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case err == nil:
+		l.outcome[id] = "kept"
+	case strings.Contains(err.Error(), "Whether it was is unknown"):
+		l.outcome[id] = "unknown"
+	default:
+		l.outcome[id] = "refused"
+		if certstate.ErrorCode(err) != certstate.Unavailable {
+			l.outcome[id] = err.Error()
+		}
+	}
+}
+
+// check holds the register to what was told: what was kept is there once, what
+// was refused is not, and the log has neither a gap nor a repeat.
+func (l *ledger) check(t *testing.T, s *store.Store, tn store.Tenant) (counts map[string]int) {
+	t.Helper()
+	if err := s.Verify(t.Context(), quietly); err != nil {
+		t.Error(err)
+	}
+	there, changes := foldChanges(t, s, tn, 0)
+	rows := map[string]int{}
+	if _, err := s.List(t.Context(), tn, &odata.Query{Select: certstate.All}, store.Position{}, 1<<30, func(st *certstate.State) error {
+		rows[st.ID.S]++
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	counts = map[string]int{}
+	for id, outcome := range l.outcome {
+		counts[outcome]++
+		want := map[string]int{"kept": 1, "refused": 0, "unknown": rows[id]}
+		n, known := want[outcome]
+		if !known || rows[id] != n || changes[id] != n || there[id] != (n == 1) {
+			t.Errorf("%s: told %q, there are %d and %d changes", id, outcome, rows[id], changes[id])
+		}
+	}
+	if len(rows) != len(there) {
+		t.Errorf("%d records, the log has %d", len(rows), len(there))
+	}
+	for id := range rows {
+		if l.outcome[id] == "" {
+			t.Errorf("%s was never asked for", id)
+		}
+	}
+	return counts
+}
+
+// TestPostgresFaults has two servers with four writers each write to a database
+// whose processes are killed again and again, one by one and all together.
+func TestPostgresFaults(t *testing.T) {
+	if testing.Short() {
+		*postgresFaults = 4
+	}
+	cluster := startCluster(t)
+	dsn, err := cluster.Create(t.Context(), "faults")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &resolved{}
+	var servers [2]*store.Store
+	for i := range servers {
+		if servers[i], err = store.Open(t.Context(), dsn, store.Options{Serve: true, Log: slog.New(slog.NewTextHandler(log, nil))}); err != nil {
+			t.Fatal(err)
+		}
+		defer servers[i].Close()
+	}
+	if _, err := servers[0].AddTenant(t.Context(), tenantID, ""); err != nil {
+		t.Fatal(err)
+	}
+	tn := tenant(t, servers[0], tenantID)
+	l := &ledger{outcome: map[string]string{}}
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for w := range 8 {
+		wg.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				l.create(t.Context(), servers[w%2], tn, fmt.Sprint(w, "-", i))
+			}
+		})
+	}
+	for n := range *postgresFaults {
+		time.Sleep(time.Duration(100+rand.IntN(300)) * time.Millisecond)
+		if n%4 == 3 {
+			cluster.Crash()
+			if err := cluster.Restart(); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		terminate(t, cluster)
+	}
+	time.Sleep(300 * time.Millisecond)
+	stop()
+	wg.Wait()
+	counts := l.check(t, servers[1], tn)
+	t.Logf("%d faults: %v; %d commits were found to have happened", *postgresFaults, counts, log.n.Load())
+	if counts["kept"] < 100 {
+		t.Error("the test saw next to nothing")
+	}
+	for _, s := range servers {
+		if err := s.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func startCluster(t *testing.T) *storetest.Cluster {
+	t.Helper()
+	cluster, err := storetest.Start()
+	if err != nil {
+		t.Skip("no PostgreSQL: ", err)
+	}
+	t.Cleanup(cluster.Stop)
+	store.Partition()
+	return cluster
+}
+
+// terminate ends all the connections that servers have.
+func terminate(t *testing.T, cluster *storetest.Cluster) {
+	conn, err := pgx.Connect(t.Context(), cluster.URL("postgres"))
+	if err == nil {
+		_, err = conn.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'certstate'")
+		_ = conn.Close(t.Context())
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// resolved counts the log lines about commits whose answer was lost.
+type resolved struct{ n atomic.Int64 }
+
+func (r *resolved) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("found to have happened")) {
+		r.n.Add(1)
+	}
+	return len(b), nil
+}
+
+// While the database is away changes are refused and the server is not ready;
+// once it is back, all is as before.
+func TestPostgresComesBack(t *testing.T) {
+	cluster := startCluster(t)
+	dsn, err := cluster.Create(t.Context(), "back")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, tn := open(t, dsn)
+	l := &ledger{outcome: map[string]string{}}
+	l.create(t.Context(), s, tn, "before")
+	cluster.Crash()
+	if err := s.Ready(t.Context()); err == nil {
+		t.Error("ready without a database")
+	}
+	l.create(t.Context(), s, tn, "during")
+	_, err = s.Get(t.Context(), tn, "before", certstate.All)
+	if err = s.Judge(err); certstate.ErrorCode(err) != certstate.Unavailable {
+		t.Error(err)
+	}
+	if err := cluster.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	l.create(t.Context(), s, tn, "after")
+	if err := s.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if counts := l.check(t, s, tn); counts["kept"] != 2 || counts["refused"] != 1 {
+		t.Error(counts)
+	}
+}
+
+// A commit whose answer is lost is answered by what happened to it: it is not
+// done twice, and not given up.
+func TestPostgresLostCommit(t *testing.T) {
+	dsn := storetest.Postgres(t)
+	for name, after := range map[string]bool{"after it reached the server": true, "before": false} {
+		t.Run(name, func(t *testing.T) {
+			p := newProxy(t, dsn)
+			log := &resolved{}
+			s, err := store.Open(t.Context(), p.url, store.Options{Log: slog.New(slog.NewTextHandler(log, nil))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if _, err := s.AddTenant(t.Context(), tenantID, ""); err != nil {
+				t.Fatal(err)
+			}
+			tn := tenant(t, s, tenantID)
+			l := &ledger{outcome: map[string]string{}}
+			if err := s.Changes(t.Context(), tn, 0, 1<<30, func(c *certstate.Change) error {
+				l.outcome[c.ID] = "kept"
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 5 {
+				p.cut(after)
+				l.create(t.Context(), s, tn, fmt.Sprint(after, i))
+				if p.armed.Load() {
+					t.Fatal("no commit was cut off")
+				}
+			}
+			if counts := l.check(t, s, tn); counts["kept"] != len(l.outcome) {
+				t.Error(counts)
+			}
+			if want := map[bool]int64{true: 5}[after]; log.n.Load() != want {
+				t.Errorf("%d commits were found to have happened, want %d", log.n.Load(), want)
+			}
+		})
+	}
+}
+
+// proxy stands between a server and its database and cuts a connection when a
+// commit passes.
+type proxy struct {
+	url   string
+	armed atomic.Bool
+	after atomic.Bool
+}
+
+func (p *proxy) cut(after bool) {
+	p.after.Store(after)
+	p.armed.Store(true)
+}
+
+func newProxy(t *testing.T, dsn string) *proxy {
+	t.Helper()
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(config.User, config.Password), Host: l.Addr().String(), Path: config.Database, RawQuery: "sslmode=disable"}
+	p := &proxy{url: u.String()}
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go p.serve(client, config)
+		}
+	}()
+	return p
+}
+
+func (p *proxy) serve(client net.Conn, config *pgx.ConnConfig) {
+	defer client.Close()
+	network, address := "tcp", net.JoinHostPort(config.Host, fmt.Sprint(config.Port))
+	if strings.HasPrefix(config.Host, "/") {
+		network, address = "unix", fmt.Sprintf("%s/.s.PGSQL.%d", config.Host, config.Port)
+	}
+	server, err := net.Dial(network, address)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	go func() { _, _ = io.Copy(client, server); _ = client.Close() }()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := client.Read(buffer)
+		if err != nil {
+			return
+		}
+		if bytes.Contains(buffer[:n], []byte("COMMIT\x00")) && p.armed.CompareAndSwap(true, false) {
+			_ = client.Close() // the answer has nowhere to go
+			if p.after.Load() {
+				_, _ = server.Write(buffer[:n])
+				time.Sleep(50 * time.Millisecond)
+			}
+			return
+		}
+		if _, err := server.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// A server whose number went to another takes a new one, and writes nothing
+// with the old.
+func TestPostgresLeases(t *testing.T) {
+	dsn := storetest.Postgres(t)
+	a, tn := open(t, dsn)
+	b, _ := open(t, dsn)
+	l := &ledger{outcome: map[string]string{}}
+	write := func(s *store.Store, id string) { l.create(t.Context(), s, tn, id) }
+	write(a, "a1")
+	write(b, "b1")
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	numbers := func() (held, nodes int) {
+		row := conn.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM node WHERE holder <> ''), (SELECT count(DISTINCT k >> 12 & 1023) FROM state)")
+		if err := row.Scan(&held, &nodes); err != nil {
+			t.Fatal(err)
+		}
+		return held, nodes
+	}
+	if held, nodes := numbers(); held != 2 || nodes != 2 {
+		t.Errorf("two servers hold %d numbers, and made keys with %d", held, nodes)
+	}
+	// As if both had been silent for a minute: they go on with what they have.
+	if _, err := conn.Exec(t.Context(), "UPDATE node SET until = 1 WHERE holder <> ''"); err != nil {
+		t.Fatal(err)
+	}
+	write(a, "a2")
+	// As if another had taken the numbers then.
+	if _, err := conn.Exec(t.Context(), "UPDATE node SET holder = 'another' WHERE holder <> ''"); err != nil {
+		t.Fatal(err)
+	}
+	write(a, "a3")
+	write(b, "b3")
+	if held, nodes := numbers(); held != 4 || nodes != 4 {
+		t.Errorf("%d numbers are held, keys made with %d", held, nodes)
+	}
+	if counts := l.check(t, a, tn); counts["kept"] != 5 {
+		t.Error(counts)
+	}
+}
