@@ -124,7 +124,13 @@ var errTooSlow = certstate.Errorf(certstate.Invalid, "$filter",
 
 // tooSlow turns the error of an interrupted statement into what the client is told.
 func tooSlow(ctx context.Context, err error) error {
-	if err != nil && errors.Is(context.Cause(ctx), errTooSlow) {
+	if err == nil {
+		return nil
+	}
+	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+		<-ctx.Done() // a connection may notice the deadline before the context does
+	}
+	if errors.Is(context.Cause(ctx), errTooSlow) {
 		return errTooSlow
 	}
 	return err
