@@ -43,7 +43,9 @@ var postgres = dialect{
 	snapshot: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 
 	migrations: postgresMigrations, derivedSince: 1, version: postgresVersion,
-	prepare: "CREATE TABLE IF NOT EXISTS schema_version (one bigint NOT NULL PRIMARY KEY, version bigint NOT NULL); " +
+	// IF NOT EXISTS fails if two make the table at once: an advisory lock, whose
+	// number is of no meaning, lets them do it one after another.
+	prepare: "SELECT pg_advisory_xact_lock(7233180); CREATE TABLE IF NOT EXISTS schema_version (one bigint NOT NULL PRIMARY KEY, version bigint NOT NULL); " +
 		"INSERT INTO schema_version (one, version) VALUES (1, 0) ON CONFLICT (one) DO NOTHING",
 	// Filling an index may take longer than a change waits for a lock.
 	lock:    "SET LOCAL lock_timeout = 0; UPDATE schema_version SET version = version WHERE one = 1",
