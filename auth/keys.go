@@ -81,9 +81,9 @@ func (s *keySet) find(ctx context.Context, kid string) (k key, generation int, e
 }
 
 // current reports whether the generation is still what the issuer last published.
-func (s *keySet) current(generation int) bool {
+func (s *keySet) current(generation int, now time.Time) bool {
 	ks := s.state.Load()
-	return ks.generation == generation && s.now().Sub(ks.fetched) < keysMaxAge
+	return ks.generation == generation && now.Sub(ks.fetched) < keysMaxAge
 }
 
 // refresh fetches the keys unless somebody else has since seen was loaded, or

@@ -27,7 +27,7 @@ func (v *verified) get(hash [sha256.Size]byte, now time.Time) *Principal {
 	v.mu.RLock()
 	r := v.m[hash]
 	v.mu.RUnlock()
-	if r == nil || now.Before(r.from) || !now.Before(r.to) || !r.set.current(r.generation) {
+	if r == nil || now.Before(r.from) || !now.Before(r.to) || !r.set.current(r.generation, now) {
 		return nil
 	}
 	return r.principal
