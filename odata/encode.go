@@ -45,16 +45,19 @@ func ShapeOf(root string, q *Query, level Level) Shape {
 // context appends "@odata.context":"…" for the collection or, with suffix
 // "/$entity", for one record (OData Protocol §10).
 func (sh *Shape) context(b []byte, suffix string) []byte {
-	url := sh.Root + "/$metadata#" + CanonicalPath
+	names := ""
 	if sh.Selected != nil {
-		url += "(" + strings.Join(sh.Selected, ",") + ")"
+		names = "(" + strings.Join(sh.Selected, ",") + ")"
 	}
 	b = append(b, `"@odata.context":`...)
-	return append(edm.AppendJSONString(b, url+suffix), ',')
+	return append(edm.AppendJSONString(b, sh.Root+"/$metadata#"+CanonicalPath+names+suffix), ',')
 }
 
 // ETag is the entity tag of a version, as it stands in the ETag header.
-func ETag(version int64) string { return `W/"` + strconv.FormatInt(version, 36) + `"` }
+func ETag(version int64) string {
+	b := strconv.AppendInt(append(make([]byte, 0, 20), `W/"`...), version, 36)
+	return string(append(b, '"'))
+}
 
 // AppendEntity appends s as the whole body of a response.
 func (sh *Shape) AppendEntity(b []byte, s *certstate.State) []byte {

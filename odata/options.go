@@ -127,10 +127,10 @@ func Format(raw string) (value string, given bool) {
 // %24 or not at all, in any case (OData URL Conventions §5.1, Graph's
 // query-parameters page); + is a space, as in ODataLib.
 func ParseQuery(raw string, allowed Options) (Query, error) {
-	q := Query{Select: certstate.Defaults}
 	if raw == "" {
-		return q, nil
+		return Query{Select: certstate.Defaults}, nil
 	}
+	q := Query{Select: certstate.Defaults}
 	values, aliases, err := splitQuery(raw, allowed)
 	if err != nil {
 		return q, err

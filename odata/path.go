@@ -30,9 +30,14 @@ type Path struct {
 // (OData URL Conventions §4.3.1, §4.3.6). A quote inside a parenthesised key
 // is doubled.
 func ParsePath(escaped string) (Path, error) {
-	parts := strings.Split(strings.Trim(escaped, "/"), "/")
-	p := Path{Version: strings.ToLower(parts[0])}
-	for _, part := range parts[1:] {
+	version, rest, more := strings.Cut(strings.Trim(escaped, "/"), "/")
+	p := Path{Version: strings.ToLower(version)}
+	if !more {
+		return p, nil
+	}
+	most := strings.Count(rest, "/") + 2 // one of them with a key in parentheses
+	p.Segments, p.Keys = make([]string, 0, most), make([]bool, 0, most)
+	for part := range strings.SplitSeq(rest, "/") {
 		s, err := url.PathUnescape(part)
 		if err != nil {
 			return p, certstate.Errorf(certstate.Invalid, part, "The path segment %q is not well percent-encoded.", part)
