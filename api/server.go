@@ -31,6 +31,7 @@ type Config struct {
 // Server answers requests.
 type Server struct {
 	cfg      Config
+	root     string // version root, where all links begin
 	routes   []route
 	https    bool // clients come by TLS
 	sealer   *odata.Sealer
@@ -57,7 +58,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	self, err := describe(cfg.BaseURL)
-	return &Server{cfg: cfg, routes: routes, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer, describe: self,
+	return &Server{cfg: cfg, root: cfg.BaseURL + "/beta", routes: routes, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer, describe: self,
 		throttle: throttle{Throttle: cfg.Throttle}}, err
 }
 
@@ -194,13 +195,14 @@ const diagnostic = `{"ServerInfo":{"DataCenter":"self-hosted","Slice":"E","Ring"
 // headers sets what every response carries. OData-Version is set in the
 // spelling of the standard: a second one in Go's spelling would break clients.
 func (x *exchange) headers() {
-	x.clientID = x.r.Header.Get("client-request-id")
+	x.clientID = x.r.Header.Get("Client-Request-Id") // in Go's spelling nothing is converted
 	if x.clientID == "" || len(x.clientID) > 128 {
 		x.clientID = x.id
 	}
 	h := x.w.Header()
-	h["request-id"] = []string{x.id}
-	h["client-request-id"] = []string{x.clientID}
+	ids := []string{x.id, x.clientID}
+	h["request-id"] = ids[:1:1]
+	h["client-request-id"] = ids[1:]
 	for _, c := range constantHeaders {
 		h[c.name] = c.value
 	}
@@ -250,10 +252,11 @@ func (x *exchange) ready() {
 // log writes the request's one line. It holds no token, no body, no query and
 // no name of a person.
 func (x *exchange) log() {
+	now := x.s.now()
 	level := slog.LevelInfo
 	attrs := make([]slog.Attr, 0, 12)
 	attrs = append(attrs, slog.String("method", x.r.Method), slog.Int("status", x.status),
-		slog.Duration("took", x.s.now().Sub(x.started)), slog.String("request_id", x.id))
+		slog.Duration("took", now.Sub(x.started)), slog.String("request_id", x.id))
 	if x.route != nil {
 		attrs = append(attrs, slog.String("route", x.route.pattern))
 	}
@@ -278,5 +281,10 @@ func (x *exchange) log() {
 	if x.status >= 500 {
 		level = slog.LevelError
 	}
-	x.s.cfg.Log.LogAttrs(x.r.Context(), level, "request", attrs...)
+	// Not LogAttrs: it would look for its caller, which is always this line.
+	if to := x.s.cfg.Log.Handler(); to.Enabled(x.r.Context(), level) {
+		line := slog.NewRecord(now, level, "request", 0)
+		line.AddAttrs(attrs...)
+		_ = to.Handle(x.r.Context(), line)
+	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // root is the version root all links begin with.
-func (x *exchange) root() string { return x.s.cfg.BaseURL + "/beta" }
+func (x *exchange) root() string { return x.s.root }
 
 // list answers with a page of records, or of groups of them.
 func (x *exchange) list() error {
