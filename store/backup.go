@@ -68,30 +68,40 @@ type Progress func(rows int64)
 // Backup writes all the register holds to w, as it is at one moment, while
 // others go on reading and writing.
 func (s *Store) Backup(ctx context.Context, w io.Writer, tell Progress) (rows int64, err error) {
+	err = s.snapshot(ctx, func(conn *sql.Conn) error {
+		zw := gzip.NewWriter(w)
+		out := &backupWriter{out: bufio.NewWriterSize(zw, 1<<20), sum: sha256.New(), tell: tell, foot: backupFooter{Rows: map[string]int64{}}}
+		if err := out.line(backupHeader{backupKind, backupForm, s.now().UTC(), backupTables}); err != nil {
+			return err
+		}
+		for i, t := range backupTables {
+			if err := out.table(ctx, conn, i, t); err != nil {
+				return fmt.Errorf("back up table %s: %w", t.Name, err)
+			}
+		}
+		rows = out.rows
+		out.foot.SHA256 = hex.EncodeToString(out.sum.Sum(nil))
+		return errors.Join(out.line(out.foot), out.out.Flush(), zw.Close())
+	})
+	return rows, err
+}
+
+// snapshot runs fn on a connection that reads what the database holds at one
+// moment, however long it takes.
+func (s *Store) snapshot(ctx context.Context, fn func(*sql.Conn) error) (err error) {
 	conn, err := s.read.Conn(ctx)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	if _, err := conn.ExecContext(ctx, s.d.snapshot); err != nil { // what is read from here on is of one moment
-		return 0, err
+	if _, err := conn.ExecContext(ctx, s.d.snapshot); err != nil {
+		return err
 	}
 	defer func() {
 		_, end := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 		err = errors.Join(err, end)
 	}()
-	zw := gzip.NewWriter(w)
-	out := &backupWriter{out: bufio.NewWriterSize(zw, 1<<20), sum: sha256.New(), tell: tell, foot: backupFooter{Rows: map[string]int64{}}}
-	if err := out.line(backupHeader{backupKind, backupForm, s.now().UTC(), backupTables}); err != nil {
-		return 0, err
-	}
-	for i, t := range backupTables {
-		if err := out.table(ctx, conn, i, t); err != nil {
-			return 0, fmt.Errorf("back up table %s: %w", t.Name, err)
-		}
-	}
-	out.foot.SHA256 = hex.EncodeToString(out.sum.Sum(nil))
-	return out.rows, errors.Join(out.line(out.foot), out.out.Flush(), zw.Close())
+	return fn(conn)
 }
 
 // backupWriter writes lines and sums them up.

@@ -2,7 +2,9 @@ package store_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -54,8 +56,9 @@ func contents(t *testing.T, s *store.Store, tn store.Tenant) string {
 	return b.String()
 }
 
-// A backup taken while others write is whole and of one moment; restored, it
-// is what the register was then, and goes on from there.
+// A backup taken while others write is whole and of one moment, as is what a
+// check looks at; restored, it is what the register was then, and goes on from
+// there.
 func TestBackup(t *testing.T) {
 	eachEngine(t, func(t *testing.T, dsn string) {
 		s, tn := open(t, dsn)
@@ -71,7 +74,7 @@ func TestBackup(t *testing.T) {
 						return
 					default:
 					}
-					if _, err := s.Create(t.Context(), tn, certstate.State{ID: edm.Str(fmt.Sprint("w", w, "-", i))}, by); err != nil {
+					if _, err := s.Create(t.Context(), tn, certstate.State{ID: edm.Str(fmt.Sprint("w", w, "-", i)), Subject: edm.Str(fmt.Sprint("CN=", i))}, by); err != nil {
 						t.Error(err)
 						return
 					}
@@ -81,6 +84,9 @@ func TestBackup(t *testing.T) {
 		var backup bytes.Buffer
 		if _, err := s.Backup(t.Context(), &backup, quietly); err != nil {
 			t.Fatal(err)
+		}
+		if err := s.Verify(t.Context(), quietly); err != nil {
+			t.Error("while others write:", err)
 		}
 		close(stop)
 		wg.Wait()
@@ -128,6 +134,19 @@ func firstLines(text string, tn store.Tenant, s *store.Store, t *testing.T) stri
 	return strings.Join(lines[:n], "")
 }
 
+// gunzip is what a file holds, nil if it is damaged.
+func gunzip(file []byte) []byte {
+	zr, err := gzip.NewReader(bytes.NewReader(file))
+	if err != nil {
+		return nil
+	}
+	text, err := io.ReadAll(zr)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
 // A file that is no whole backup is refused, and the database stays empty.
 func TestDamagedBackups(t *testing.T) {
 	s, tn := open(t, "sqlite:"+filepath.Join(t.TempDir(), "x.db"))
@@ -153,6 +172,9 @@ func TestDamagedBackups(t *testing.T) {
 				continue
 			}
 			what, bad[i] = fmt.Sprint("bit flipped at ", i), bad[i]^1<<g.IntN(8)
+			if bytes.Equal(gunzip(bad), gunzip(whole.Bytes())) {
+				continue // a copy of what stands twice, now from the other place, or padding
+			}
 		case 2:
 			what, bad = "something follows", append(bad, 'x')
 		}

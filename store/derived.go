@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 
 	"certstate"
@@ -110,7 +111,11 @@ func fillDerived(ctx context.Context, d *dialect, tx *sql.Tx) error {
 	}
 	update := "UPDATE state SET (" + strings.Join(derivedColumns, ", ") + ") = (" + placeholders(3, len(derivedColumns)) + ") WHERE tenant = $1 AND k = $2"
 	for last, more := int64(0), true; more; {
-		batch, err := readBatch(ctx, d, tx, last)
+		var batch []stored
+		err := eachStored(ctx, d, tx, last, nil, nil, func(r *stored) error {
+			batch = append(batch, *r)
+			return nil
+		})
 		if err != nil {
 			return err
 		}
@@ -136,24 +141,27 @@ type stored struct {
 	k      int64
 }
 
-// readBatch reads the thousand records after the one with key last, of
-// whatever tenant.
-func readBatch(ctx context.Context, d *dialect, tx *sql.Tx, last int64) (list []stored, err error) {
-	text := "SELECT tenant, k, ver, absent, " + strings.Join(columns(certstate.All), ", ") + " FROM state WHERE k > $1 ORDER BY k LIMIT 1000"
-	rows, err := tx.QueryContext(ctx, d.rebind(text), last)
+// eachStored calls fn for the thousand records after the one with key last, of
+// whatever tenant; the record passed to fn is reused. More columns, if any, are
+// scanned into their targets before.
+func eachStored(ctx context.Context, d *dialect, q querier, last int64, more []string, targets []any, fn func(*stored) error) error {
+	list := slices.Concat([]string{"tenant"}, more, []string{"k", "ver", "absent"}, columns(certstate.All))
+	rows, err := q.QueryContext(ctx, d.rebind("SELECT "+strings.Join(list, ", ")+" FROM state WHERE k > $1 ORDER BY k LIMIT 1000"), last)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
 	sc := newScanner(certstate.All)
 	var r stored
-	sc.targets = append([]any{&r.tenant.no}, sc.targets...)
+	sc.targets = slices.Concat([]any{&r.tenant.no}, targets, sc.targets)
 	for rows.Next() {
 		if err := sc.scan(rows); err != nil {
-			return nil, err
+			return err
 		}
 		r.State, r.k = sc.state, sc.k
-		list = append(list, r)
+		if err := fn(&r); err != nil {
+			return err
+		}
 	}
-	return list, rows.Err()
+	return rows.Err()
 }

@@ -36,7 +36,7 @@ type dialect struct {
 	// Transactions.
 	begin     string        // a transaction that writes
 	forUpdate string        // ends a SELECT that locks its row
-	snapshot  string        // a transaction that reads what there is at one moment
+	snapshot  string        // a transaction that reads what there is at one moment, for as long as it likes
 	txTime    time.Duration // how long one may take, 0 for ever
 	nodes     bool          // several servers write (node.go)
 

@@ -40,7 +40,7 @@ var postgres = dialect{
 	// The heads of the logs are locked, row by row, and with them all that is in
 	// a part: nothing stricter is needed.
 	begin: "BEGIN ISOLATION LEVEL READ COMMITTED", forUpdate: " FOR UPDATE", txTime: 10 * time.Second, nodes: true,
-	snapshot: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+	snapshot: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0",
 
 	migrations: postgresMigrations, derivedSince: 1, version: postgresVersion,
 	// IF NOT EXISTS fails if two make the table at once: an advisory lock, whose

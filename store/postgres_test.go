@@ -221,3 +221,18 @@ func TestPostgresRefusals(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A backup or a check of a large register takes longer than a query may.
+func TestPostgresSnapshotsHaveTime(t *testing.T) {
+	s := openPostgresTest(t, storetest.Postgres(t))
+	var limit string
+	err := s.snapshot(t.Context(), func(conn *sql.Conn) error {
+		return conn.QueryRowContext(t.Context(), "SHOW statement_timeout").Scan(&limit)
+	})
+	if err != nil || limit != "0" {
+		t.Errorf("snapshot: statement_timeout is %q, %v", limit, err)
+	}
+	if err := s.read.QueryRowContext(t.Context(), "SHOW statement_timeout").Scan(&limit); err != nil || limit == "0" {
+		t.Errorf("afterwards: statement_timeout is %q, %v", limit, err)
+	}
+}

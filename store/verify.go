@@ -2,26 +2,41 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
-
-	"certstate"
 )
 
 // Verify reports where the tables do not fit together: versions and changes,
-// derived columns and records, words and records, indexes and tables.
+// derived columns and records, words and records, indexes and tables. It looks
+// at one moment, while others go on reading and writing.
 func (s *Store) Verify(ctx context.Context, tell Progress) error {
-	return errors.Join(s.verifyFile(ctx), s.verifyVersions(ctx), s.verifyDerived(ctx, tell))
+	return s.snapshot(ctx, func(conn *sql.Conn) error {
+		v := &verifier{conn: conn, d: s.d, words: map[int]*sql.Stmt{}}
+		defer v.close()
+		return errors.Join(v.file(ctx), v.versions(ctx), v.derived(ctx, tell))
+	})
 }
 
-// verifyFile asks the engine whether its pages and indexes are whole.
-func (s *Store) verifyFile(ctx context.Context) error {
-	if s.d.integrity == "" {
+type verifier struct {
+	conn  *sql.Conn
+	d     *dialect
+	words map[int]*sql.Stmt // that count how many of so many words are indexed
+}
+
+func (v *verifier) close() {
+	for _, st := range v.words {
+		_ = st.Close()
+	}
+}
+
+// file asks the engine whether its pages and indexes are whole.
+func (v *verifier) file(ctx context.Context) error {
+	if v.d.integrity == "" {
 		return nil
 	}
 	var said string
-	if err := s.read.QueryRowContext(ctx, s.d.integrity).Scan(&said); err != nil || said != "ok" {
+	if err := v.conn.QueryRowContext(ctx, v.d.integrity).Scan(&said); err != nil || said != "ok" {
 		return errors.Join(fmt.Errorf("the file is damaged: %s", said), err)
 	}
 	return nil
@@ -44,69 +59,80 @@ var misfits = map[string]string{
 	"wrong counts":    `SELECT count(*) FROM seq WHERE live <> (SELECT count(*) FROM state s WHERE s.part = seq.part)`,
 }
 
-func (s *Store) verifyVersions(ctx context.Context) (err error) {
+func (v *verifier) versions(ctx context.Context) (err error) {
 	for what, text := range misfits {
 		var n int
-		if e := s.read.QueryRowContext(ctx, text).Scan(&n); e != nil || n != 0 {
+		if e := v.conn.QueryRowContext(ctx, text).Scan(&n); e != nil || n != 0 {
 			err = errors.Join(err, e, fmt.Errorf("%d %s", n, what))
 		}
 	}
 	return err
 }
 
-// verifyDerived computes what is derived of each record, and counts its words
-// in the index; as many as all records have there must be in all.
-func (s *Store) verifyDerived(ctx context.Context, tell Progress) error {
-	rows, err := s.read.QueryContext(ctx, "SELECT part, tenant, "+strings.Join(derivedColumns, ", ")+", k, ver, absent, "+
-		strings.Join(columns(certstate.All), ", ")+" FROM state -- of every tenant")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	sc := newScanner(certstate.All)
-	var t Tenant
-	var part, total, n int64
-	derived := make([]string, len(derivedColumns))
-	head := []any{&part, &t.no}
-	for i := range derived {
-		head = append(head, &derived[i])
-	}
-	sc.targets = append(head, sc.targets...)
-	for rows.Next() {
-		if err := sc.scan(rows); err != nil {
-			return err
-		}
-		for i, want := range appendDerived(nil, &sc.state) {
-			if derived[i] != want {
-				return fmt.Errorf("%s of %s is %q, want %q", derivedColumns[i], sc.state.ID.S, derived[i], want)
-			}
-		}
-		words := distinctWords(&sc.state)
-		if err := s.verifyWords(ctx, t, part, sc.k, words); err != nil {
-			return fmt.Errorf("record %s: %w", sc.state.ID.S, err)
-		}
-		total += int64(len(words))
-		if n++; n%10_000 == 0 {
-			tell(n)
-		}
-	}
-	var indexed int64
-	err = s.read.QueryRowContext(ctx, "SELECT count(*) FROM word -- of every tenant").Scan(&indexed)
-	if err == nil && indexed != total {
-		err = fmt.Errorf("the index of words has %d entries, and the records %d", indexed, total)
-	}
-	return errors.Join(rows.Err(), err)
-}
-
-func (s *Store) verifyWords(ctx context.Context, t Tenant, part, k int64, words []string) error {
-	for len(words) > 0 {
-		some := words[:min(len(words), maxWordRows)]
-		words = words[len(some):]
-		st, err := s.queries.get(s.read, query{rest: "SELECT count(*) FROM word WHERE tenant = $1 AND part = $2 AND k = $3 AND word IN (" + placeholders(firstWord, len(some)) + ")"})
+// derived computes what is derived of each record, and counts its words in the
+// index; as many as all records have there must be in all.
+func (v *verifier) derived(ctx context.Context, tell Progress) error {
+	var last, n, total, indexed int64
+	for more := true; more; {
+		batch, err := v.batch(ctx, last)
 		if err != nil {
 			return err
 		}
-		args := []any{t.no, part, k}
+		for i := range batch {
+			r := &batch[i]
+			words := distinctWords(&r.State)
+			if err := v.indexed(ctx, r, words); err != nil {
+				return fmt.Errorf("record %s: %w", r.ID.S, err)
+			}
+			total += int64(len(words))
+			last = r.k
+		}
+		n += int64(len(batch))
+		tell(n)
+		more = len(batch) > 0
+	}
+	err := v.conn.QueryRowContext(ctx, "SELECT count(*) FROM word -- of every tenant").Scan(&indexed)
+	if err == nil && indexed != total {
+		err = fmt.Errorf("the index of words has %d entries, and the records %d", indexed, total)
+	}
+	return err
+}
+
+// batch reads some records after the one with key last, and compares their
+// derived columns.
+func (v *verifier) batch(ctx context.Context, last int64) (list []stored, err error) {
+	derived := make([]string, len(derivedColumns))
+	var head []any
+	for i := range derived {
+		head = append(head, &derived[i])
+	}
+	err = eachStored(ctx, v.d, v.conn, last, derivedColumns, head, func(r *stored) error {
+		for i, want := range appendDerived(nil, &r.State) {
+			if derived[i] != want {
+				return fmt.Errorf("%s of %s is %q, want %q", derivedColumns[i], r.ID.S, derived[i], want)
+			}
+		}
+		list = append(list, *r)
+		return nil
+	})
+	return list, err
+}
+
+// indexed reports which of a record's words are not in the index.
+func (v *verifier) indexed(ctx context.Context, r *stored, words []string) error {
+	for len(words) > 0 {
+		some := words[:min(len(words), maxWordRows)]
+		words = words[len(some):]
+		st := v.words[len(some)]
+		if st == nil {
+			var err error
+			text := "SELECT count(*) FROM word WHERE tenant = $1 AND part = $2 AND k = $3 AND word IN (" + placeholders(firstWord, len(some)) + ")"
+			if st, err = v.conn.PrepareContext(ctx, v.d.rebind(text)); err != nil {
+				return err
+			}
+			v.words[len(some)] = st
+		}
+		args := []any{r.tenant.no, r.tenant.part(), r.k}
 		for _, w := range some {
 			args = append(args, w)
 		}

@@ -56,7 +56,27 @@ func writeWhole(name string, stdout io.Writer, fill func(io.Writer) (int64, erro
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return 0, errors.Join(err, os.Remove(f.Name()))
 	}
-	return rows, os.Rename(f.Name(), name)
+	if err = os.Rename(f.Name(), name); err != nil {
+		return 0, errors.Join(err, os.Remove(f.Name()))
+	}
+	return rows, syncFolder(filepath.Dir(name))
+}
+
+// syncFolder has the names in a folder on disk.
+func syncFolder(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// input opens a file that a command reads; "-" is standard input.
+func input(cmd *cobra.Command, name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(cmd.InOrStdin()), nil
+	}
+	return os.Open(name)
 }
 
 func (a *app) restore() *cobra.Command {
@@ -72,17 +92,13 @@ are newer than the backup are refused with 410, and their clients start again.`,
 		Args:    arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if url == "" {
-				return usageError{errors.New("--database is required: sqlite:PATH")}
+				return usageError{errors.New("--database is required: " + store.URLForms)}
 			}
-			source := cmd.InOrStdin()
-			if args[0] != "-" {
-				f, err := os.Open(args[0])
-				if err != nil {
-					return err
-				}
-				defer f.Close() // only read
-				source = f
+			source, err := input(cmd, args[0])
+			if err != nil {
+				return err
 			}
+			defer source.Close() // only read
 			s, err := store.Open(cmd.Context(), url, store.Options{Serve: true, Log: slog.New(slog.NewTextHandler(a.err, nil))})
 			if err != nil {
 				return err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,15 +67,11 @@ func (a *app) runImport(cmd *cobra.Command, set *importSettings, file string) (e
 	case read == nil:
 		return usageError{fmt.Errorf("--format %q is not one of: ndjson", set.format)}
 	}
-	source := cmd.InOrStdin()
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return err
-		}
-		defer f.Close() // only read
-		source = f
+	source, err := input(cmd, file)
+	if err != nil {
+		return err
 	}
+	defer source.Close() // only read
 	s, err := a.openToImport(cmd.Context(), set.database)
 	if err != nil {
 		return err
