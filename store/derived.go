@@ -145,8 +145,8 @@ type stored struct {
 // whatever tenant; the record passed to fn is reused. More columns, if any, are
 // scanned into their targets before.
 func eachStored(ctx context.Context, d *dialect, q querier, last int64, more []string, targets []any, fn func(*stored) error) error {
-	list := slices.Concat([]string{"tenant"}, more, []string{"k", "ver", "absent"}, columns(certstate.All))
-	rows, err := q.QueryContext(ctx, d.rebind("SELECT "+strings.Join(list, ", ")+" FROM state WHERE k > $1 ORDER BY k LIMIT 1000"), last)
+	list := slices.Concat(more, []string{"k", "ver", "absent"}, columns(certstate.All))
+	rows, err := q.QueryContext(ctx, d.rebind("SELECT tenant, "+strings.Join(list, ", ")+" FROM state WHERE k > $1 ORDER BY k LIMIT 1000"), last)
 	if err != nil {
 		return err
 	}
