@@ -1,7 +1,6 @@
 package certstate
 
 import (
-	"encoding/hex"
 	"math/big"
 	"strings"
 )
@@ -67,10 +66,17 @@ func thumbprintHex(s string) string {
 func hexDigits(s string) (digits string, ok bool) {
 	s = strings.TrimLeft(s, "\u200e\u200f ")
 	s = strings.TrimPrefix(strings.TrimPrefix(s, "0x"), "0X")
-	digits = strings.ToLower(strings.NewReplacer(":", "", " ", "", "-", "").Replace(s))
-	if digits == "" || s[0] == '-' { // -1f is a negative number
-		return "", false
+	b := make([]byte, 0, len(s))
+	for i, c := range []byte(s) {
+		switch {
+		case '0' <= c && c <= '9', 'a' <= c && c <= 'f':
+			b = append(b, c)
+		case 'A' <= c && c <= 'F':
+			b = append(b, c+'a'-'A')
+		case c == ':', c == ' ', c == '-' && i > 0: // -1f is a negative number
+		default:
+			return "", false
+		}
 	}
-	_, err := hex.DecodeString(strings.Repeat("0", len(digits)%2) + digits)
-	return digits, err == nil
+	return string(b), len(b) > 0
 }

@@ -21,6 +21,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -31,6 +33,7 @@ const floorArg = "floor"
 // options are the bench's flags.
 type options struct {
 	queries bool
+	only    string
 	rows    int
 	seconds float64
 	rounds  int
@@ -56,6 +59,7 @@ func main() {
 func parseOptions(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.BoolVar(&o.queries, "queries", false, "measure queries instead of the five operations")
+	f.StringVar(&o.only, "only", "", "measure only what has this in its name, such as 'search'")
 	f.IntVar(&o.rows, "rows", 100_000, "records in the table before the first request")
 	f.Float64Var(&o.seconds, "seconds", 3, "length of one measurement in seconds")
 	f.IntVar(&o.rounds, "rounds", 3, "how often both servers take their turn")
@@ -117,6 +121,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 			return errors.Join(err, floor.lastWords(), server.lastWords())
 		}
 	}
+	work = slices.DeleteFunc(slices.Clone(work), func(w workload) bool { return !strings.Contains(w.name, o.only) })
 	_, before := server.memory()
 	results, err := measureAll(ctx, o, set, work, []*target{floor, server})
 	if err != nil {

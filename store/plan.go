@@ -70,17 +70,22 @@ func conjunctsOf(e odata.Expr) []odata.Expr {
 	return []odata.Expr{e}
 }
 
-// countTo counts the rows of a statement up to a limit. A count is good for a
-// while: it chooses the way to an answer, which is the same by every way.
+// countTo counts the rows of a statement up to a limit.
 func (sel *selection) countTo(ctx context.Context, text string, limit int) (int, error) {
 	mark := len(sel.args)
 	defer func() { sel.args = sel.args[:mark] }()
 	text, args := usedArguments("SELECT count(*) FROM ("+text+limitTo(sel.bind(limit))+") AS found", sel.args)
-	key := countKey(text, args)
+	return sel.counted(ctx, countKey(text, args), func() (string, []any) { return text, args })
+}
+
+// counted is the number that a statement gives. A count is good for a while: it
+// chooses the way to an answer, which is the same by every way.
+func (sel *selection) counted(ctx context.Context, key string, statement func() (string, []any)) (int, error) {
 	if n, ok := sel.s.counts.get(key); ok {
 		return n, nil
 	}
-	n, err := sel.number(context.WithoutCancel(ctx), text, args) // the limit bounds it
+	text, args := statement()
+	n, err := sel.number(context.WithoutCancel(ctx), text, args) // its limit bounds it
 	if err == nil && len(key) < countsKey {
 		sel.s.counts.put(key, int(n))
 	}
@@ -239,23 +244,48 @@ func constant(e odata.Expr) bool {
 	return false
 }
 
-// byKeys selects the records in which a property has one of the keys. A few
-// keys are compared one by one: for a list SQLite first builds a table of it.
+// byKeys selects the records in which a property has one of the keys.
 func (sel *selection) byKeys(property *odata.Property, keys []string) string {
-	p := &certstate.Properties[property.Index]
-	tests := make([]string, len(keys))
-	for i := range keys {
-		tests[i] = " = " + sel.bind(keys[i])
+	list := keyList{property.Index, len(sel.args) + 1, len(keys)}
+	for _, k := range keys {
+		sel.bind(k)
 	}
-	if len(keys) > 4 {
-		tests = []string{" IN " + sel.list(len(keys), func(i int) string { return sel.bind(keys[i]) })}
+	if text, ok := keyLists.Load(list); ok {
+		return text.(string)
 	}
-	var lists []string
+	text := list.text()
+	if list.first+list.n < len(commonPlaceholders) {
+		keyLists.Store(list, text)
+	}
+	return text
+}
+
+// keyList are the records in which a property has one of n keys, which are the
+// arguments from the first on.
+type keyList struct{ property, first, n int }
+
+// keyLists keeps the texts of those that are common.
+var keyLists sync.Map // keyList → string
+
+// text compares a few keys one by one: for a list SQLite first builds a table
+// of it.
+func (l keyList) text() string {
+	var tests, lists []string
+	if l.n > 4 {
+		tests = []string{" IN (" + placeholders(l.first, l.n) + ")"}
+	} else {
+		for i := range l.n {
+			tests = append(tests, " = "+placeholder(l.first+i))
+		}
+	}
+	p := &certstate.Properties[l.property]
 	for _, k := range p.Keys {
 		column := p.Column + k.Suffix
 		for _, test := range tests {
 			lists = append(lists, "SELECT k FROM state WHERE tenant = $1 AND "+column+test+" AND "+column+" <> ''")
 		}
 	}
-	return strings.Join(lists, " UNION ALL ")
+	return strings.Join(lists, unionAll)
 }
+
+const unionAll = " UNION ALL "

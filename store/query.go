@@ -78,7 +78,7 @@ type selection struct {
 // $2 the change to answer as of, if there is one.
 func (s *Store) newSelection(ctx context.Context, t Tenant, q *odata.Query, cond odata.Expr, now edm.DateTimeOffset, asOf *int64) (*selection, error) {
 	sel := &selection{s: s, t: t, q: q, source: "state", tenant: "tenant = $1", asOf: asOf}
-	sel.d, sel.now, sel.term = s.d, now, sel.searchTerm
+	sel.d, sel.now, sel.term, sel.args = s.d, now, sel.searchTerm, make([]any, 0, 16)
 	sel.bind(t.no)
 	if asOf != nil {
 		sel.source = pastSource(sel.bind(*asOf))
@@ -301,22 +301,27 @@ func (sel *selection) run(ctx context.Context, seg segment, set certstate.Set, l
 
 // statement writes a segment's statement.
 func (sel *selection) statement(seg segment, set certstate.Set, limit, skip int) string {
-	rest := sel.cond
+	var b strings.Builder
+	b.Grow(512 + len(sel.cond))
+	for _, part := range [...]string{"SELECT k, ver, absent, ", columnList(set), " FROM ", sel.source, " WHERE ", sel.tenant, sel.cond} {
+		b.WriteString(part)
+	}
 	for _, t := range seg.alike {
-		rest += " AND " + t.text + " = " + sel.bind(t.value)
+		b.WriteString(" AND " + t.text + " = " + sel.bind(t.value))
 	}
 	if seg.after != nil {
 		op := " > "
 		if seg.after.desc {
 			op = " < "
 		}
-		rest += " AND " + seg.after.text + op + sel.bind(seg.after.value)
+		b.WriteString(" AND " + seg.after.text + op + sel.bind(seg.after.value))
 	}
-	rest += orderBy(seg.order) + limitTo(sel.bind(limit))
+	b.WriteString(orderBy(seg.order))
+	b.WriteString(limitTo(sel.bind(limit)))
 	if seg.after == nil && skip > 0 {
-		rest += " OFFSET " + sel.bind(skip)
+		b.WriteString(" OFFSET " + sel.bind(skip))
 	}
-	return "SELECT k, ver, absent, " + columnList(set) + " FROM " + sel.source + " WHERE " + sel.tenant + rest
+	return b.String()
 }
 
 // limitTo writes a LIMIT. A bare placeholder would have SQLite look at its value
@@ -348,34 +353,53 @@ func (s *Store) rows(ctx context.Context, text string, args []any) (*sql.Rows, e
 	return st.QueryContext(ctx, args...)
 }
 
-// usedArguments numbers the placeholders of a text anew: a comparison with null
-// asks only when its other side is null, and leaves the values in that unused.
+// usedArguments leaves out the arguments that a text has no placeholder for, and
+// numbers the placeholders anew: a comparison with null asks only when its other
+// side is null, and leaves the values in that unused.
 func usedArguments(text string, args []any) (string, []any) {
-	var b strings.Builder
+	number := make([]int, len(args)) // of the i-th argument; 0 is unused
+	for place := range placesIn(text) {
+		number[place-1] = 1
+	}
 	var used []any
-	numbers := map[string]int{}
-	for {
-		before, rest, found := strings.Cut(text, "$")
-		b.WriteString(before)
-		if !found {
-			return b.String(), used
+	for i, n := range number {
+		if n > 0 {
+			used = append(used, args[i])
+			number[i] = len(used)
 		}
-		end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
-		if end < 0 {
-			end = len(rest)
-		}
-		n := numbers[rest[:end]]
-		if n == 0 {
-			i, err := strconv.Atoi(rest[:end])
-			if err != nil {
-				panic("store: a $ without a number in " + text)
+	}
+	if len(used) == len(args) {
+		return text, args
+	}
+	var b strings.Builder
+	done := 0
+	for place, end := range placesIn(text) {
+		digits := len(strconv.Itoa(place))
+		b.WriteString(text[done : end-digits-1])
+		b.WriteString(placeholder(number[place-1]))
+		done = end
+	}
+	return b.String() + text[done:], used
+}
+
+// placesIn yields the numbers after a text's dollars, each with the position of
+// its end.
+func placesIn(text string) func(yield func(n, end int) bool) {
+	return func(yield func(int, int) bool) {
+		end := 0
+		for {
+			dollar := strings.IndexByte(text[end:], '$')
+			if dollar < 0 {
+				return
 			}
-			used = append(used, args[i-1])
-			n = len(used)
-			numbers[rest[:end]] = n
+			n := 0
+			for end += dollar + 1; end < len(text) && '0' <= text[end] && text[end] <= '9'; end++ {
+				n = 10*n + int(text[end]-'0')
+			}
+			if !yield(n, end) {
+				return
+			}
 		}
-		b.WriteString("$" + strconv.Itoa(n))
-		text = rest[end:]
 	}
 }
 

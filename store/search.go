@@ -40,28 +40,43 @@ func (sel *selection) byTerm(ctx context.Context, t *odata.Term, limit int) (in 
 	if len(words) == 0 {
 		least = 0
 	}
+	rarest := wordRange{}
 	for i, word := range words {
-		to := word + "\x01"
+		r := wordRange{word, word + "\x01"}
 		if i == len(words)-1 { // which may be only begun
-			to = afterPrefix(word)
+			r.to = afterPrefix(word)
 		}
-		text := sel.byWord(word, to)
-		if n, err = sel.countTo(ctx, text, limit); err != nil {
+		if n, err = sel.countWords(ctx, r, limit); err != nil {
 			return "", 0, err
 		}
 		if n < least || i == 0 {
-			lists, least = []string{text}, n
+			rarest, least = r, n
 		}
+	}
+	if len(words) > 0 {
+		lists = append(lists, "SELECT k"+fromWord(sel.bind(sel.t.part()), sel.bind(rarest.from), sel.bind(rarest.to)))
 	}
 	for i := range certstate.Properties {
 		if keys := t.Keys[i]; keys != nil {
 			lists = append(lists, sel.byKeys(&odata.Property{Index: i}, keys))
 		}
 	}
-	return strings.Join(lists, " UNION ALL "), least, nil
+	return strings.Join(lists, unionAll), least, nil
 }
 
-// byWord selects the records with a word from one text up to before another.
-func (sel *selection) byWord(from, to string) string {
-	return "SELECT k FROM word WHERE part = " + sel.bind(sel.t.part()) + " AND tenant = $1 AND word >= " + sel.bind(from) + " AND word < " + sel.bind(to)
+// wordRange are the words from one text up to before another.
+type wordRange struct{ from, to string }
+
+// countWords counts the records with a word of a range, up to a limit.
+func (sel *selection) countWords(ctx context.Context, r wordRange, limit int) (int, error) {
+	part := sel.t.part()
+	return sel.counted(ctx, countKey("words", []any{part, r.from, r.to, int64(limit)}), func() (string, []any) {
+		return "SELECT count(*) FROM (SELECT k" + fromWord("$2", "$3", "$4") + limitTo("$5") + ") AS found", []any{sel.t.no, part, r.from, r.to, limit}
+	})
+}
+
+// fromWord reads what has a word from one text up to before another; $1 is the
+// tenant.
+func fromWord(part, from, to string) string {
+	return " FROM word WHERE part = " + part + " AND tenant = $1 AND word >= " + from + " AND word < " + to
 }

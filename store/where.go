@@ -37,8 +37,18 @@ type where struct {
 // bind adds an argument and returns its placeholder.
 func (w *where) bind(v any) string {
 	w.args = append(w.args, v)
-	return w.d.argument("$"+strconv.Itoa(len(w.args)), v)
+	return w.d.argument(placeholder(len(w.args)), v)
 }
+
+// placeholder stands for the nth argument of a statement.
+func placeholder(n int) string {
+	if n < len(commonPlaceholders) {
+		return commonPlaceholders[n]
+	}
+	return "$" + strconv.Itoa(n)
+}
+
+var commonPlaceholders = [...]string{"$0", "$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11", "$12", "$13", "$14", "$15"}
 
 const (
 	always = "1 = 1"
