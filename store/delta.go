@@ -8,6 +8,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 
 	"certstate"
 	"certstate/edm"
@@ -183,10 +184,12 @@ func deltaPage(set certstate.Set) string {
 
 // changed is a page of the records that changed after r.Last.
 func (s *Store) changed(ctx context.Context, t Tenant, q *odata.Query, r Round, limit int, fn func(*Told) error) (Round, bool, error) {
+	buffer := madeBuffers.Get().(*madeBuffer)
+	defer madeBuffers.Put(buffer)
 	told := 0
 	for scanned := 0; scanned < maxScan && r.Last < r.Head.N; scanned += ahead {
 		to := min(r.Last+ahead, r.Head.N)
-		made, err := s.made(ctx, t, q, r.Last+1, to)
+		made, err := s.made(ctx, t, q, r.Last+1, to, buffer[:0])
 		if err != nil {
 			return r, false, err
 		}
@@ -277,9 +280,14 @@ const ahead = 100
 const madeBy = " FROM state WHERE +tenant = $1 AND part = $2 AND ver >= $3 AND ver <= $4 AND id IN " +
 	"(SELECT id FROM change WHERE tenant = $1 AND part = $2 AND n >= $3 AND n <= $4)"
 
+// madeBuffer holds what made reads: of the room that a page needs, most.
+type madeBuffer [ahead]certstate.State
+
+var madeBuffers = sync.Pool{New: func() any { return new(madeBuffer) }}
+
 // made reads the records that are as one of the changes made them, which are
-// most, in the order of the changes.
-func (s *Store) made(ctx context.Context, t Tenant, q *odata.Query, from, to int64) ([]certstate.State, error) {
+// most, in the order of the changes. It appends them to list.
+func (s *Store) made(ctx context.Context, t Tenant, q *odata.Query, from, to int64, list []certstate.State) ([]certstate.State, error) {
 	st, err := s.queries.get(s.read, query{rest: "SELECT k, ver, absent, " + columnList(deltaSet(q)) + madeBy})
 	if err != nil {
 		return nil, err
@@ -289,8 +297,8 @@ func (s *Store) made(ctx context.Context, t Tenant, q *odata.Query, from, to int
 		return nil, err
 	}
 	defer rows.Close()
-	list := make([]certstate.State, 0, to-from+1)
-	sc := newScanner(deltaSet(q))
+	sc := scannerOf(deltaSet(q))
+	defer sc.release()
 	for rows.Next() {
 		if err := sc.scan(rows); err != nil {
 			return nil, err
