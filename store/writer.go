@@ -63,11 +63,7 @@ type writer struct {
 }
 
 func (w *writer) run() {
-	defer func() {
-		if w.conn != nil {
-			_ = w.conn.Close()
-		}
-	}()
+	defer w.close()
 	batch := make([]*job, 0, maxBatch)
 	for j := range w.store.queue {
 		batch = append(batch[:0], j)
@@ -84,6 +80,18 @@ func (w *writer) run() {
 			}
 		}
 		w.commit(batch)
+	}
+}
+
+// close gives the connection back. Statements prepared on it are closed by
+// nobody else, and with one left open SQLite never closes the file: the
+// write-ahead log would stay after a clean end.
+func (w *writer) close() {
+	for _, st := range w.stmts {
+		_ = st.Close()
+	}
+	if w.conn != nil {
+		_ = w.conn.Close()
 	}
 }
 
