@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"regexp"
 	"time"
 )
@@ -35,4 +36,11 @@ func Partition() {
 		}
 		return texts
 	}
+}
+
+// OldSQLite makes the file of a database as releases did before there was
+// Compact.
+func OldSQLite(path string) error {
+	db := openSQLite(path, writePragmas, 1)
+	return errors.Join(db.Ping(), db.Close())
 }

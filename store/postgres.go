@@ -56,6 +56,7 @@ var postgres = dialect{
 	makeIndex: func(name, text string) string {
 		return text + "; COMMENT ON INDEX " + name + " IS '" + strings.ReplaceAll(text, "'", "''") + "'"
 	},
+	space: postgresSpace, compact: compactPostgres,
 }
 
 // postgresArgument says the argument's type, and that texts are compared by

@@ -96,6 +96,11 @@ func (s *Store) start(ctx context.Context) error {
 	if err := ensureIndexes(ctx, s.d, conn); err != nil {
 		return errors.Join(err, conn.Close())
 	}
+	if s.d.session != "" {
+		if err := execute(ctx, conn, s.d.session); err != nil {
+			return errors.Join(err, conn.Close())
+		}
+	}
 	w := &writer{store: s, conn: conn, stmts: map[string]*sql.Stmt{}}
 	s.wg.Go(w.run)
 	if s.d.background != nil {

@@ -146,7 +146,7 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 		return nil, err
 	}
 	tx := &tx{w: w, ctx: ctx, now: w.store.ticks()}
-	if err := w.simple(ctx, w.store.d.begin); err != nil {
+	if err := w.begin(ctx); err != nil {
 		return nil, err
 	}
 	answers = make([]error, len(batch))
@@ -178,6 +178,18 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 		w.store.log.Info("a commit whose answer was lost was found to have happened", "error", err)
 	}
 	return answers, nil
+}
+
+// busyTime is how long the writer waits for another program's transaction.
+const busyTime = 5 * time.Second
+
+func (w *writer) begin(ctx context.Context) error {
+	for began := time.Now(); ; {
+		err := w.simple(ctx, w.store.d.begin)
+		if err == nil || w.store.d.fault(err) != faultBusy || time.Since(began) > busyTime {
+			return err
+		}
+	}
 }
 
 // ready sees to it that there is a connection, and a number if one is needed.
