@@ -12,25 +12,25 @@ import (
 )
 
 // derivedColumns are columns computed from a record: the keys of its
-// properties, and last its words.
+// properties, its words, and last the digest.
 var derivedColumns = func() (names []string) {
 	for i := range certstate.Properties {
 		for _, key := range certstate.Properties[i].Keys {
 			names = append(names, certstate.Properties[i].Column+key.Suffix)
 		}
 	}
-	return append(names, "words")
+	return append(names, "words", "digest")
 }()
 
-// appendDerived appends the values of the derived columns.
-func appendDerived(args []any, s *certstate.State) []any {
+// appendDerived appends the values of the derived columns of a record with key k.
+func appendDerived(args []any, k int64, s *certstate.State) []any {
 	for i := range certstate.Properties {
 		p := &certstate.Properties[i]
 		for _, key := range p.Keys {
 			args = append(args, key.Of(p.Field(s).(*edm.String).S))
 		}
 	}
-	return append(args, certstate.Words(s))
+	return append(args, certstate.Words(s), recordDigest(k, s))
 }
 
 func distinctWords(s *certstate.State) []string {
@@ -121,7 +121,7 @@ func fillDerived(ctx context.Context, d *dialect, tx *sql.Tx) error {
 		}
 		for i := range batch {
 			r := &batch[i]
-			if _, err := exec(update, appendDerived([]any{r.tenant.no, r.k}, &r.State)...); err != nil {
+			if _, err := exec(update, appendDerived([]any{r.tenant.no, r.k}, r.k, &r.State)...); err != nil {
 				return err
 			}
 			if err := eachWords(distinctWords(&r.State), r.tenant, r.k, insertWords, exec); err != nil {

@@ -26,6 +26,9 @@
 // PostgreSQL database: there the lock of the part's row in seq does what SQLite's
 // one writer does, and node.go keeps the servers apart.
 //
+// Rows carry a digest of their values (digest.go), so that Verify finds what a disk
+// changed, and a damaged write-ahead log is told from a torn one (sqlite_wal.go).
+//
 // A commit to a file that fails to reach the disk ends writing for good: what
 // the file holds is then unknown until it is opened anew, since a second fsync
 // can report success for pages the kernel has already dropped.

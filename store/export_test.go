@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"regexp"
 	"time"
@@ -43,4 +44,15 @@ func Partition() {
 func OldSQLite(path string) error {
 	db := openSQLite(path, writePragmas, 1)
 	return errors.Join(db.Ping(), db.Close())
+}
+
+// PruneTo forgets the changes up to one.
+func (s *Store) PruneTo(ctx context.Context, t Tenant, floor int64) error {
+	return s.do(ctx, func(tx *tx) error { return tx.raiseFloor(t, floor) })
+}
+
+// Checkpoint empties the write-ahead log into the file.
+func (s *Store) Checkpoint(ctx context.Context) error {
+	_, err := s.write.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	return err
 }

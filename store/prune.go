@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -108,13 +110,18 @@ func (s *Store) eachOld(ctx context.Context, before time.Time, fn func(t Tenant,
 
 // raiseFloor forgets the changes up to one, and the versions they ended.
 func (tx *tx) raiseFloor(t Tenant, floor int64) error {
-	const raise = "UPDATE seq SET floor = $3, floor_at = (SELECT at FROM change WHERE part = $1 AND tenant = $2 AND n = $3) WHERE part = $1 AND tenant = $2 AND floor < $3"
-	n, err := tx.exec(raise, t.part(), t.no, floor)
-	if err != nil {
-		return fmt.Errorf("raise the floor: %w", err)
-	}
-	if n == 0 { // somebody else has, or the tenant is gone
+	var at int64
+	err := tx.row("SELECT at FROM change WHERE part = $1 AND tenant = $2 AND n = $3", t.part(), t.no, floor).Scan(&at)
+	if errors.Is(err, sql.ErrNoRows) { // somebody else has, or the tenant is gone
 		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("find the floor's time: %w", err)
+	}
+	const raise = "UPDATE seq SET floor = $3, floor_at = $4, digest = $5 WHERE part = $1 AND tenant = $2 AND floor < $3"
+	n, err := tx.exec(raise, t.part(), t.no, floor, at, digest(floor, at))
+	if err != nil || n == 0 {
+		return err
 	}
 	for _, table := range prunedTables {
 		if _, err := tx.exec("DELETE FROM "+table+" WHERE part = $1 AND tenant = $2 AND n <= $3", t.part(), t.no, floor); err != nil {

@@ -81,8 +81,8 @@ type backupReader struct {
 // restoring is a table that is being filled.
 type restoring struct {
 	table
-	insert  string
-	records bool // its rows are records, whose derived columns are computed
+	insert string
+	derive func(b *backupReader, ctx context.Context, values []any) ([]any, error) // appends what is not in the backup
 }
 
 // line is the next line, and the sum of those before it.
@@ -112,13 +112,13 @@ func (b *backupReader) header() error {
 		if i < 0 || slices.ContainsFunc(t.Columns, func(c string) bool { return !slices.Contains(backupTables[i].Columns, c) }) {
 			return fmt.Errorf("the backup has a table %q of a newer certstate: use the newer program", t.Name)
 		}
-		r := restoring{table: t, records: t.Name == "state" || t.Name == "past"}
+		r := restoring{table: t}
 		names := t.Columns
-		if r.records {
+		if d, ok := derivations[t.Name]; ok {
 			if !slices.Equal(t.Columns, backupTables[i].Columns) {
 				return fmt.Errorf("%w: the columns of table %q", errDamaged, t.Name)
 			}
-			names = slices.Concat(names, derivedColumns)
+			names, r.derive = slices.Concat(names, d.columns), d.of
 		}
 		r.insert = "INSERT INTO " + t.Name + " (" + strings.Join(names, ", ") + ") VALUES (" + placeholders(1, len(names)) + ")"
 		if t.Name == "counter" { // the schema has them at 0
@@ -151,8 +151,8 @@ func (b *backupReader) next(ctx context.Context) (more bool, err error) {
 			return false, err
 		}
 	}
-	if t.records {
-		if values, err = b.derive(ctx, t, values); err != nil {
+	if t.derive != nil {
+		if values, err = t.derive(b, ctx, values); err != nil {
 			return false, err
 		}
 	}
@@ -186,16 +186,32 @@ func backupValue(raw json.RawMessage) (any, error) {
 	return n, nil
 }
 
-// derive appends a record's derived columns, and indexes the words of a
-// current one.
-func (b *backupReader) derive(ctx context.Context, t *restoring, values []any) ([]any, error) {
+// derivations are the columns that a restore computes. They need all columns of
+// the backup, in its order.
+var derivations = map[string]struct {
+	columns []string
+	of      func(*backupReader, context.Context, []any) ([]any, error)
+}{
+	"seq": {[]string{"digest"}, func(_ *backupReader, _ context.Context, v []any) ([]any, error) {
+		return append(v, digest(v[5:]...)), nil
+	}},
+	"change": {[]string{"digest"}, func(_ *backupReader, _ context.Context, v []any) ([]any, error) {
+		return append(v, digest(v[1:]...)), nil
+	}},
+	"past":  {derivedColumns, func(b *backupReader, ctx context.Context, v []any) ([]any, error) { return b.record(ctx, v, false) }},
+	"state": {derivedColumns, func(b *backupReader, ctx context.Context, v []any) ([]any, error) { return b.record(ctx, v, true) }},
+}
+
+// record appends a record's derived columns, and indexes the words of a current
+// one.
+func (b *backupReader) record(ctx context.Context, values []any, current bool) ([]any, error) {
 	sc := newScanner(certstate.All)
 	row := valueRow{values[0], values[3]}
 	row = append(row, values[4:4+1+len(columns(certstate.All))]...)
 	if err := sc.scan(row); err != nil {
 		return nil, err
 	}
-	if t.Name == "state" {
+	if current {
 		tenant := Tenant{no: values[2].(int64)}
 		if err := eachWords(distinctWords(&sc.state), tenant, sc.k, insertWords, func(text string, args ...any) (int64, error) {
 			return 0, b.exec(ctx, text, args...)
@@ -203,7 +219,7 @@ func (b *backupReader) derive(ctx context.Context, t *restoring, values []any) (
 			return nil, err
 		}
 	}
-	return appendDerived(values, &sc.state), nil
+	return appendDerived(values, sc.k, &sc.state), nil
 }
 
 // exec runs a statement that is prepared once.

@@ -68,6 +68,9 @@ func openSQLiteStore(s *Store, url string, o Options) (err error) {
 			return err
 		}
 	}
+	if err := checkLog(s.path, o.Serve); err != nil {
+		return errors.Join(err, s.unlock())
+	}
 	s.write = openSQLite(s.path, writePragmas, 2) // the writer's and the checkpointer's
 	s.read = openSQLite(s.path, readPragmas, readConns())
 	return nil

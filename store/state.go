@@ -85,8 +85,14 @@ func selectFrom(set certstate.Set, source, rest string) string {
 
 const byID = "part = $2 AND id = $3"
 
-// appendRow appends the values of every column from ver on.
-func appendRow(args []any, s *certstate.State) []any {
+// appendRow appends the values of every column from ver on, of a record with
+// key k.
+func appendRow(args []any, k int64, s *certstate.State) []any {
+	return appendDerived(appendValues(args, s), k, s)
+}
+
+// appendValues appends version, absent and properties.
+func appendValues(args []any, s *certstate.State) []any {
 	var absent int64
 	for i := range certstate.Properties {
 		if certstate.Properties[i].Field(s).IsNull() {
@@ -97,7 +103,7 @@ func appendRow(args []any, s *certstate.State) []any {
 	for i := range certstate.Properties {
 		args = certstate.Properties[i].Field(s).AppendSQL(args)
 	}
-	return appendDerived(args, s)
+	return args
 }
 
 // scanner reads rows of selectState into one State, reused.
@@ -207,7 +213,7 @@ func (tx *tx) create(t Tenant, st *certstate.State, by certstate.Cause) error {
 	st.Version = h.n + 1
 	st.Created, st.Modified = h.now, h.now
 	args := append(make([]any, 0, 48), k, t.part(), t.no)
-	n, err := tx.exec(insertState, appendRow(args, st)...)
+	n, err := tx.exec(insertState, appendRow(args, k, st)...)
 	if err != nil {
 		return fmt.Errorf("insert state: %w", err)
 	}
@@ -254,7 +260,7 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 		return nil, fmt.Errorf("keep the version before: %w", err)
 	}
 	args := append(make([]any, 0, 48), t.no, t.part(), id)
-	if _, err := tx.exec(updateState, appendRow(args, &out)...); err != nil {
+	if _, err := tx.exec(updateState, appendRow(args, old.k, &out)...); err != nil {
 		return nil, fmt.Errorf("update state: %w", err)
 	}
 	before, after := distinctWords(&old.State), distinctWords(&out)

@@ -125,11 +125,15 @@ func (s *Store) Close() error {
 
 func (s *Store) release() error {
 	s.queries.close()
-	err := errors.Join(s.read.Close(), s.write.Close())
-	if s.lock != nil {
-		err = errors.Join(err, s.lock.Close())
+	return errors.Join(s.read.Close(), s.write.Close(), s.unlock())
+}
+
+// unlock gives the lock of the one server back, if the store has it.
+func (s *Store) unlock() error {
+	if s.lock == nil {
+		return nil
 	}
-	return err
+	return s.lock.Close()
 }
 
 // Ready reports why the store cannot serve at the moment, or nil.

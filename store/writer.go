@@ -388,8 +388,9 @@ func (tx *tx) head(t Tenant) (*head, error) {
 
 // log writes the next change: the one that made, or ended, the version h.n+1.
 func (tx *tx) log(h *head, id string, kind certstate.ChangeKind, live int64, by certstate.Cause) error {
-	const insert = "INSERT INTO change (part, n, tenant, id, kind, actor, reason, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-	if _, err := tx.exec(insert, h.t.part(), h.n+1, h.t.no, id, string(kind), by.Actor, by.Reason, h.now.Ticks); err != nil {
+	const insert = "INSERT INTO change (part, tenant, " + changeColumns + ", digest) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+	values := append(make([]any, 0, 9), h.t.part(), h.t.no, h.n+1, id, string(kind), by.Actor, by.Reason, h.now.Ticks)
+	if _, err := tx.exec(insert, append(values, digest(values[1:]...))...); err != nil {
 		return fmt.Errorf("log change: %w", err)
 	}
 	h.n++
