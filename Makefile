@@ -73,7 +73,7 @@ bench-query: ## queries against statements written by hand, at a million records
 	$(GO) run ./bench -queries -rows 1000000
 
 soak: ## the slow tests
-	$(GO) test ./store -run '^TestKill1977719777' -crash-cycles=3000 -timeout 3h
+	$(GO) test ./store -run '^TestKill$$' -crash-cycles=3000 -timeout 3h
 	$(GO) test ./store -run TestKillCompact -compact-kills=500 -timeout 1h
 	$(GO) test ./store -run TestBitFlips -flips=5000 -timeout 1h -v
 	CGO_ENABLED=0 $(GO) test ./store -run TestBitFlips -flips=5000 -timeout 1h -v

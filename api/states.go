@@ -27,7 +27,7 @@ func (x *exchange) list() error {
 	if err != nil {
 		return err
 	}
-	sh := odata.ShapeOf(x.root(), &q, x.rep.Level)
+	sh := x.shape(&q)
 	sh.IEEE754 = x.rep.IEEE754
 	return x.built(http.StatusOK, func(b []byte) ([]byte, error) {
 		b = sh.AppendCollectionHead(b, at.Total)
@@ -146,12 +146,12 @@ func (x *exchange) get() error {
 	if err != nil {
 		return err
 	}
-	if tags := strings.Join(x.r.Header.Values("If-None-Match"), ","); tags != "" && odata.MatchETag(tags, s.Version) {
-		x.w.Header()["ETag"] = []string{odata.ETag(s.Version)}
+	if tags := strings.Join(x.r.Header.Values("If-None-Match"), ","); tags != "" && odata.MatchETag(tags, s.Version, x.tenant.Epoch) {
+		x.w.Header()["ETag"] = []string{x.etag(s)}
 		x.write(http.StatusNotModified, nil)
 		return nil
 	}
-	return x.entity(http.StatusOK, odata.ShapeOf(x.root(), &q, x.rep.Level), s)
+	return x.entity(http.StatusOK, x.shape(&q), s)
 }
 
 // read is the record as it is, or was at the time the query asks for.
@@ -225,11 +225,11 @@ func (x *exchange) changed(status int, in change, s *certstate.State) error {
 		x.w.Header().Set("Preference-Applied", "return="+x.prefs.Return)
 	}
 	if x.prefs.Return == "minimal" {
-		x.w.Header()["ETag"] = []string{odata.ETag(s.Version)}
+		x.w.Header()["ETag"] = []string{x.etag(s)}
 		x.write(http.StatusNoContent, nil)
 		return nil
 	}
-	sh := odata.ShapeOf(x.root(), &in.query, x.rep.Level)
+	sh := x.shape(&in.query)
 	sh.DeclareType = in.body.TypeDeclared
 	return x.entity(status, sh, s)
 }
@@ -255,7 +255,7 @@ func (x *exchange) match() store.Match {
 	if tags == "" {
 		return nil
 	}
-	return func(version int64) bool { return odata.MatchETag(tags, version) }
+	return func(version int64) bool { return odata.MatchETag(tags, version, x.tenant.Epoch) }
 }
 
 // reasonHeader says why a record is changed; the change log keeps it.

@@ -24,7 +24,7 @@ var flips = flag.Int("flips", 120, "bits that TestBitFlips flips in the file, an
 type kept struct {
 	file, log []byte
 	whole     []byte // the file once all of the log is in it
-	before    int64 // change after which the log's last transaction begins
+	before    int64  // change after which the log's last transaction begins
 	answers   []string
 	earlier   string // digest of all up to before
 }

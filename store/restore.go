@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 
@@ -61,6 +62,10 @@ func (s *Store) restore(ctx context.Context, conn *sql.Conn, r io.Reader, tell P
 		if more, err = in.next(ctx); err != nil {
 			return 0, fmt.Errorf("row %d: %w", in.total+1, err)
 		}
+	}
+	const newEpoch = "INSERT INTO counter (name, n) VALUES ('epoch', $1) ON CONFLICT (name) DO UPDATE SET n = excluded.n"
+	if _, err := tx.ExecContext(ctx, s.d.rebind(newEpoch), 1+rand.Int64N(1<<40)); err != nil {
+		return 0, err
 	}
 	return in.total, tx.Commit()
 }
