@@ -75,13 +75,20 @@ func (x *exchange) position(q *odata.Query, wanted int) (at store.Position, err 
 			return at, err
 		}
 		q.Skip = 0 // it was done
-		return store.ParsePosition(sealed)
+		at, err = store.ParsePosition(sealed)
+		if err == nil && at.AsOf != nil && at.Epoch != x.tenant.Epoch {
+			err = certstate.Errorf(certstate.Invalid, "$skiptoken", "The register was restored from a backup since this link was made: begin again.")
+		}
+		return at, err
 	}
 	at = store.Position{Now: x.now().Ticks, Total: -1}
 	if x.isPowerQuery() { // which takes $top for the number of all, as OData says
 		at.Left = wanted
 	}
-	if at.AsOf, err = x.asOf(q); err != nil || !q.Count {
+	if at.AsOf, err = x.asOf(q); at.AsOf != nil {
+		at.Epoch = x.tenant.Epoch
+	}
+	if err != nil || !q.Count {
 		return at, err
 	}
 	if q.Apply != nil {
@@ -161,7 +168,11 @@ func (x *exchange) read(q *odata.Query) (*certstate.State, error) {
 	case err != nil:
 		return nil, err
 	case asOf != nil:
-		return x.s.cfg.Store.GetAsOf(x.r.Context(), x.tenant, x.key, q.Select, *asOf)
+		s, err := x.s.cfg.Store.GetAsOf(x.r.Context(), x.tenant, x.key, q.Select, *asOf)
+		if gone := x.s.cfg.Store.Kept(x.r.Context(), x.tenant, *asOf); gone != nil {
+			return nil, gone
+		}
+		return s, err
 	}
 	return x.s.cfg.Store.Get(x.r.Context(), x.tenant, x.key, q.Select)
 }

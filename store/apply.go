@@ -57,7 +57,10 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 		}
 		p.Next.Skip++
 	}
-	return p, tooSlow(ctx, rows.Err())
+	if err := rows.Err(); err != nil {
+		return p, tooSlow(ctx, err)
+	}
+	return p, sel.kept(ctx)
 }
 
 // Groups counts the groups of the query's $apply.
@@ -74,7 +77,10 @@ func (s *Store) Groups(ctx context.Context, t Tenant, q *odata.Query, at Positio
 	text := "SELECT count(*) FROM (" + sel.grouping() + ") AS groups"
 	text, args := usedArguments(text, sel.args)
 	n, err = sel.number(ctx, text, args)
-	return n, tooSlow(ctx, errors.Join(err, sel.err))
+	if err = errors.Join(err, sel.err); err != nil {
+		return 0, tooSlow(ctx, err)
+	}
+	return n, sel.kept(ctx)
 }
 
 // grouping writes the statement of $apply up to its LIMIT. Every column is a

@@ -25,6 +25,7 @@ type Position struct {
 	Sort  []sortKey `json:"s,omitempty"` // its values of the sort keys
 	Now   int64     `json:"t"`           // what now() is, in ticks
 	AsOf  *int64    `json:"a,omitempty"` // the change to answer as of, nil for the newest
+	Epoch int64     `json:"e,omitempty"` // of the tenant, if AsOf is there
 	Skip  int       `json:"o,omitempty"` // groups before, with $apply
 	Left  int       `json:"l,omitempty"` // records the client still wants, 0 for all there are
 	Total int64     `json:"c"`           // of all pages, -1 if not counted
@@ -171,7 +172,15 @@ func (s *Store) List(ctx context.Context, t Tenant, q *odata.Query, at Position,
 			break
 		}
 	}
-	return p, nil
+	return p, sel.kept(ctx)
+}
+
+// kept fails if what the selection reads is of a time that is no longer kept.
+func (sel *selection) kept(ctx context.Context) error {
+	if sel.asOf == nil {
+		return nil
+	}
+	return sel.s.Kept(ctx, sel.t, *sel.asOf)
 }
 
 // sortKeys are a record's values of the sort keys.
@@ -420,8 +429,10 @@ func (s *Store) Count(ctx context.Context, t Tenant, q *odata.Query, now edm.Dat
 	}
 	defer done()
 	text, args := usedArguments("SELECT count(*) FROM "+sel.source+" WHERE "+sel.tenant+sel.cond, sel.args)
-	n, err = sel.number(ctx, text, args)
-	return n, tooSlow(ctx, err)
+	if n, err = sel.number(ctx, text, args); err != nil {
+		return 0, tooSlow(ctx, err)
+	}
+	return n, sel.kept(ctx)
 }
 
 // number is the one number that a statement gives.
