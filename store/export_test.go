@@ -51,6 +51,12 @@ func (s *Store) PruneTo(ctx context.Context, t Tenant, floor int64) error {
 	return s.do(ctx, func(tx *tx) error { return tx.raiseFloor(t, floor) })
 }
 
+// MarkNewer gives the database a schema that is yet to come.
+func (s *Store) MarkNewer(ctx context.Context) error {
+	_, err := s.write.ExecContext(ctx, s.d.mark(99))
+	return err
+}
+
 // Checkpoint empties the write-ahead log into the file.
 func (s *Store) Checkpoint(ctx context.Context) error {
 	_, err := s.write.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")

@@ -29,16 +29,19 @@ const (
 )
 
 // checkLog fails if transactions follow a damaged place in the write-ahead log
-// of a file that no server has open.
+// of a file that no server has open, or if the log has the schema of a newer
+// release: SQLite would put it into the file.
 func checkLog(path string, serve bool) error {
 	if !serve && heldByServer(path) {
 		return nil
 	}
 	for try := 1; ; try++ { // another program may be writing just now
-		at, err := damagedLog(path)
+		at, version, err := damagedLog(path)
 		switch {
 		case err != nil:
 			return err
+		case version > len(sqliteMigrations()):
+			return newerError(path, version, len(sqliteMigrations()))
 		case at < 0 || !serve && heldByServer(path):
 			return nil
 		case try == 3:
@@ -60,25 +63,27 @@ func heldByServer(path string) bool {
 }
 
 // damagedLog is where in the log of a file there is damage that transactions
-// follow, -1 if nowhere.
-func damagedLog(path string) (at int64, err error) {
+// follow, -1 if nowhere, and the schema that the log has, 0 if it does not say.
+func damagedLog(path string) (at int64, version int, err error) {
 	page, err := pageSize(path)
 	if err != nil || page == 0 {
-		return -1, err
+		return -1, 0, err
 	}
 	f, err := os.Open(path + "-wal")
 	if errors.Is(err, os.ErrNotExist) {
-		return -1, nil
+		return -1, 0, nil
 	}
 	if err != nil {
-		return -1, err
+		return -1, 0, err
 	}
 	defer f.Close() // only read
 	head := make([]byte, walHeader)
 	if _, err := io.ReadFull(f, head); err != nil {
-		return -1, ended(err)
+		return -1, 0, ended(err)
 	}
-	return newWalScan(head).run(f, page)
+	s := newWalScan(head)
+	at, err = s.run(f, page)
+	return at, s.version, err
 }
 
 // pageSize is that of a database file, 0 if it is no whole one.
@@ -114,6 +119,8 @@ type walScan struct {
 	sum    [2]uint32 // as the last frame says
 	bad    int64     // where the first wrong frame is, -1: none yet
 	closed bool      // a transaction ended at it or after it
+
+	version, next int // the schema, of the last transaction and of the one that is read
 }
 
 func newWalScan(head []byte) *walScan {
@@ -147,8 +154,14 @@ func (s *walScan) run(r io.Reader, page int) (int64, error) {
 		case !right && s.bad < 0:
 			s.bad = at
 		}
-		if s.bad >= 0 && binary.BigEndian.Uint32(frame[4:]) != 0 {
-			s.closed = true
+		if binary.BigEndian.Uint32(frame) == 1 { // the database header, see checkSQLiteFile
+			s.next = int(binary.BigEndian.Uint32(frame[frameHeader+60:]))
+		}
+		ends := binary.BigEndian.Uint32(frame[4:]) != 0 // a transaction
+		if s.bad >= 0 {
+			s.closed = s.closed || ends
+		} else if ends {
+			s.version = s.next
 		}
 	}
 }
