@@ -16,7 +16,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"certstate"
 )
@@ -73,6 +76,7 @@ func (s *Store) restore(ctx context.Context, conn *sql.Conn, r io.Reader, tell P
 // backupReader reads a backup's lines into a transaction.
 type backupReader struct {
 	in     *bufio.Reader
+	dec    jsontext.Decoder
 	sum    hash.Hash
 	tx     *sql.Tx
 	tell   Progress
@@ -143,18 +147,9 @@ func (b *backupReader) next(ctx context.Context) (more bool, err error) {
 	if text[0] == '{' {
 		return false, b.footer(text, before)
 	}
-	var raw []json.RawMessage
-	number := 0
-	if json.Unmarshal(text, &raw) != nil || len(raw) < 2 || json.Unmarshal(raw[0], &number) != nil ||
-		number < 0 || number >= len(b.tables) || len(raw) != 1+len(b.tables[number].Columns) {
-		return false, errDamaged
-	}
-	t := &b.tables[number]
-	values := make([]any, len(raw)-1, len(raw)+len(derivedColumns))
-	for i := range values {
-		if values[i], err = backupValue(raw[1+i]); err != nil {
-			return false, err
-		}
+	t, values, err := b.row(text)
+	if err != nil {
+		return false, errors.Join(errDamaged, err)
 	}
 	if t.derive != nil {
 		if values, err = t.derive(b, ctx, values); err != nil {
@@ -171,24 +166,56 @@ func (b *backupReader) next(ctx context.Context) (more bool, err error) {
 	return true, nil
 }
 
-func backupValue(raw json.RawMessage) (any, error) {
-	switch raw[0] {
-	case '"':
-		var s string
-		err := json.Unmarshal(raw, &s)
-		return s, err
-	case '{':
+// row reads a line: the number of the table, and the row's values.
+func (b *backupReader) row(text []byte) (*restoring, []any, error) {
+	b.dec.Reset(bytes.NewReader(text))
+	if _, err := b.dec.ReadToken(); err != nil { // [
+		return nil, nil, err
+	}
+	number, err := backupValue(&b.dec)
+	if err != nil {
+		return nil, nil, err
+	}
+	n, ok := number.(int64)
+	if !ok || n < 0 || n >= int64(len(b.tables)) {
+		return nil, nil, errDamaged
+	}
+	t := &b.tables[n]
+	values := make([]any, len(t.Columns), len(t.Columns)+len(derivedColumns))
+	for i := range values {
+		if values[i], err = backupValue(&b.dec); err != nil {
+			return nil, nil, err
+		}
+	}
+	if end, err := b.dec.ReadToken(); err != nil || end.Kind() != ']' {
+		return nil, nil, errors.Join(errDamaged, err)
+	}
+	return t, values, nil
+}
+
+// backupValue reads a text, a number or bytes.
+func backupValue(dec *jsontext.Decoder) (any, error) {
+	if dec.PeekKind() == '{' {
 		var v blob
-		if err := json.Unmarshal(raw, &v); err != nil {
-			return nil, errDamaged
+		raw, err := dec.ReadValue()
+		if err == nil {
+			err = json.Unmarshal(raw, &v)
+		}
+		if err != nil {
+			return nil, err
 		}
 		return base64.StdEncoding.DecodeString(v.Base64)
 	}
-	var n int64
-	if err := json.Unmarshal(raw, &n); err != nil {
-		return nil, errDamaged
+	token, err := dec.ReadToken()
+	switch {
+	case err != nil:
+		return nil, err
+	case token.Kind() == '"':
+		return token.String(), nil
+	case token.Kind() == '0':
+		return strconv.ParseInt(token.String(), 10, 64)
 	}
-	return n, nil
+	return nil, errDamaged
 }
 
 // derivations are the columns that a restore computes. They need all columns of
