@@ -9,7 +9,7 @@ GO ?= go
 # Executions: a time may fail without a finding (golang/go#75804, mended in Go 1.27).
 FUZZTIME ?= 150000x
 
-.PHONY: help run build test check vet lint vuln race purego fuzz test-clients bench bench-query soak tools
+.PHONY: help run build test check vet lint vuln race purego fuzz test-clients bench bench-query bench-backup soak tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -72,8 +72,13 @@ bench: ## the server against a bare handler on the same driver, in one run
 bench-query: ## queries against statements written by hand, at a million records
 	$(GO) run ./bench -queries -rows 1000000
 
+bench-backup: ## a million records backed up under load and restored into each engine, beside a copy of the file
+	$(GO) run ./bench -backup -rows 1000000 -seconds 10
+
 soak: ## the slow tests
 	$(GO) test ./store -run '^TestKill$$' -crash-cycles=3000 -timeout 3h
+	$(GO) test ./store -run TestBackup -backups=300 -timeout 2h
+	$(GO) test ./store -run TestPruneChanges -prunes=200 -timeout 2h
 	$(GO) test ./store -run TestKillCompact -compact-kills=500 -timeout 1h
 	$(GO) test ./store -run TestBitFlips -flips=5000 -timeout 1h -v
 	CGO_ENABLED=0 $(GO) test ./store -run TestBitFlips -flips=5000 -timeout 1h -v

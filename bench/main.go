@@ -3,7 +3,8 @@
 // no OData, no log (floor.go). Run it with make bench.
 //
 // With -queries it measures queries against statements written by hand for each
-// (question.go): make bench-query.
+// (question.go): make bench-query. With -backup it measures a backup under load
+// and its restore beside a copy of the file (backup.go): make bench-backup.
 //
 // Both are processes of their own, start from copies of one database and are
 // asked the same things in turn by one client (load.go). The client shares the
@@ -34,6 +35,7 @@ const floorArg = "floor"
 type options struct {
 	queries bool
 	only    string
+	backup  bool
 	rows    int
 	seconds float64
 	rounds  int
@@ -60,6 +62,7 @@ func parseOptions(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.BoolVar(&o.queries, "queries", false, "measure queries instead of the five operations")
 	f.StringVar(&o.only, "only", "", "measure only what has this in its name, such as 'search'")
+	f.BoolVar(&o.backup, "backup", false, "measure a backup under load, and its restore")
 	f.IntVar(&o.rows, "rows", 100_000, "records in the table before the first request")
 	f.Float64Var(&o.seconds, "seconds", 3, "length of one measurement in seconds")
 	f.IntVar(&o.rounds, "rounds", 3, "how often both servers take their turn")
@@ -100,16 +103,19 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	server, err := startServer(ctx, dir, program, set, is)
+	if err != nil {
+		return err
+	}
+	if o.backup {
+		return backups(ctx, o, dir, program, set, server, out)
+	}
+	defer server.stop()
 	floor, err := startFloor(ctx, dir, set, is)
 	if err != nil {
 		return err
 	}
 	defer floor.stop()
-	server, err := startServer(ctx, dir, program, set, is)
-	if err != nil {
-		return err
-	}
-	defer server.stop()
 
 	work := workloads
 	if o.queries {
