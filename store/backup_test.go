@@ -90,6 +90,45 @@ func TestBackup(t *testing.T) {
 	})
 }
 
+// blocked takes no more than a first write until it is let go.
+type blocked struct{ reached, letGo chan struct{} }
+
+func (b *blocked) Write(p []byte) (int, error) {
+	select {
+	case b.reached <- struct{}{}:
+	default:
+	}
+	<-b.letGo
+	return len(p), nil
+}
+
+// A backup that takes long does not let the checkpointer hold up writers.
+func TestCheckpointBesideABackup(t *testing.T) {
+	s, tn := open(t, "sqlite:"+filepath.Join(t.TempDir(), "x.db"))
+	g := generator{rand.New(rand.NewPCG(rand.Uint64(), 3))}
+	fillRandom(t, g, s, tn, 50)
+	b := &blocked{make(chan struct{}, 1), make(chan struct{})}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.Backup(t.Context(), b, quietly)
+		ended <- err
+	}()
+	<-b.reached // gzip's header; the rows are read already or will be, of this moment
+	slowest := slowestWrite(t, s, tn, "w", func() {
+		for range 5 {
+			s.Truncate()
+		}
+	})
+	close(b.letGo)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	t.Logf("the slowest write took %s", slowest)
+	if slowest > 2*time.Second { // and 5 s before it gave way
+		t.Errorf("a write waited for %s", slowest)
+	}
+}
+
 // writeOn has four writers create, change and delete records until it is told to stop.
 func writeOn(t *testing.T, s *store.Store, tn store.Tenant) (stop func()) {
 	t.Helper()

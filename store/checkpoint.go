@@ -34,11 +34,19 @@ func (s *Store) checkpoint() {
 		}
 		switch {
 		case size >= truncateAt, size > 0 && quiet == 20:
-			s.pragma("PRAGMA wal_checkpoint(TRUNCATE)")
+			s.truncate()
 		case size >= passiveAt:
 			s.pragma("PRAGMA wal_checkpoint(PASSIVE)")
 		}
 	}
+}
+
+// truncate empties the log. It holds up writers while it waits for readers of an
+// older moment, of whom a backup is one for minutes: so it copies first what it
+// can, and then waits but for a moment; the next attempt will be in time.
+func (s *Store) truncate() {
+	s.pragma("PRAGMA wal_checkpoint(PASSIVE)")
+	s.pragma("PRAGMA busy_timeout=20; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout=5000")
 }
 
 func (s *Store) pragma(text string) {

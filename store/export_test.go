@@ -57,6 +57,9 @@ func (s *Store) MarkNewer(ctx context.Context) error {
 	return err
 }
 
+// Truncate does what the checkpointer does when the log is large.
+func (s *Store) Truncate() { s.truncate() }
+
 // Checkpoint empties the write-ahead log into the file.
 func (s *Store) Checkpoint(ctx context.Context) error {
 	_, err := s.write.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
