@@ -76,6 +76,7 @@ func TestImportDirections(t *testing.T) {
 		"certstate/auth":            {"certstate/edm", "certstate"},
 		"certstate/auth/authtest":   {},
 		"certstate/identity":        {},
+		"certstate/faults":          {}, // it has only tests
 		"certstate/ingest":          {"certstate/edm", "certstate", "certstate/store", "certstate/odata"},
 		"certstate/api":             {"certstate/edm", "certstate", "certstate/csdl", "certstate/odata", "certstate/store", "certstate/auth"},
 	}
