@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"certstate"
 )
@@ -26,23 +27,11 @@ func number(etag string) int64 {
 	return n
 }
 
-// audit holds the register to what clients were told. Nothing may change it
-// meanwhile.
-func (l *load) audit(t testing.TB, r *register) {
-	t.Helper()
-	table, err := l.table(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.history.adopt(table)
-	log, err := r.changes(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fault := range slices.Concat(l.history.faults(), l.history.against(log), l.history.holds(table), adds(log, table)) {
-		t.Error(fault)
-	}
-	command(t, "check", "--database", r.database)
+// audit holds the log and the table of a register to what clients were told,
+// and says what does not fit.
+func (h *history) audit(log []certstate.Change, table map[string]version) []string {
+	h.adopt(table)
+	return slices.Concat(h.senseless(), h.against(log), h.disorder(), h.foreign(table), apart(log, table))
 }
 
 // table is all records, page by page.
@@ -103,9 +92,9 @@ func (h *history) adopt(table map[string]version) {
 	}
 }
 
-// faults are answers that no state of the register explains: those there must
+// senseless are answers that no state of the register explains: those there must
 // not be, and ETags that stand for two things.
-func (h *history) faults() (list []string) {
+func (h *history) senseless() (list []string) {
 	type thing struct{ id, value string }
 	tagged := map[string]thing{}
 	for i := range h.operations {
@@ -161,12 +150,12 @@ func (h *history) against(log []certstate.Change) (list []string) {
 			list = append(list, fmt.Sprintf("%q was %s %d times, %d acknowledged and %d perhaps", w.id, w.kind, n, least, possible[w]))
 		}
 	}
-	return append(list, h.order()...)
+	return list
 }
 
-// order looks that a write which began after another had been answered has the
-// higher number, on whichever record.
-func (h *history) order() (list []string) {
+// disorder are writes that began after another had been answered and have a lower
+// number, on whichever records.
+func (h *history) disorder() (list []string) {
 	var acks []*operation
 	for i := range h.operations { // in the order in which they returned
 		if o := &h.operations[i]; o.writes() && o.outcome == done && o.etag != "" {
@@ -188,9 +177,8 @@ func (h *history) order() (list []string) {
 	return list
 }
 
-// holds looks that each record has the value of the write that its version
-// is of.
-func (h *history) holds(table map[string]version) (list []string) {
+// foreign are records without the value of the write that their version is of.
+func (h *history) foreign(table map[string]version) (list []string) {
 	type write struct{ id, value string }
 	told, perhaps := map[string]write{}, map[write]bool{}
 	for i := range h.operations {
@@ -209,9 +197,9 @@ func (h *history) holds(table map[string]version) (list []string) {
 	return list
 }
 
-// adds looks that the log has no gap, that each of its changes can follow those
-// before, and that they add up to the table.
-func adds(log []certstate.Change, table map[string]version) (list []string) {
+// apart is where the log has a gap, or a change that cannot follow those before it,
+// and where they do not add up to the table.
+func apart(log []certstate.Change, table map[string]version) (list []string) {
 	there := map[string]int64{}
 	for i := range log {
 		c := &log[i]
@@ -236,4 +224,61 @@ func adds(log []certstate.Change, table map[string]version) (list []string) {
 		list = append(list, fmt.Sprintf("%q is not there, the log has it since change %d", id, n))
 	}
 	return list
+}
+
+// A history that is right, and what can go wrong with it.
+func TestAuditFinds(t *testing.T) {
+	type world struct {
+		h     *history
+		log   []certstate.Change
+		table map[string]version
+	}
+	right := func() *world {
+		h := newHistory()
+		for i, o := range []operation{
+			{kind: create, id: "a", value: "1", etag: `W/"1"`},
+			{kind: update, id: "a", value: "2", etag: `W/"2"`},
+			{kind: create, id: "b", value: "3", etag: `W/"3"`},
+			{kind: create, id: "c", value: "4", etag: `W/"4"`},
+			{kind: remove, id: "c"},
+		} {
+			o.called, o.returned, o.outcome = time.Duration(10*i), time.Duration(10*i+5), done
+			h.add(o)
+		}
+		log := []certstate.Change{{Seq: 1, ID: "a", Kind: "created"}, {Seq: 2, ID: "a", Kind: "updated"},
+			{Seq: 3, ID: "b", Kind: "created"}, {Seq: 4, ID: "c", Kind: "created"}, {Seq: 5, ID: "c", Kind: "deleted"}}
+		return &world{h, log, map[string]version{"a": {"2", `W/"2"`}, "b": {"3", `W/"3"`}}}
+	}
+	for name, harm := range map[string]func(*world){
+		"":                    func(*world) {},
+		"a change is missing": func(w *world) { w.log = slices.Delete(w.log, 2, 3) },
+		"the last change is missing": func(w *world) {
+			w.log = w.log[:4]
+			w.table["c"] = version{"4", `W/"4"`}
+		},
+		"a change is there twice": func(w *world) { w.log = append(w.log, certstate.Change{Seq: 6, ID: "a", Kind: "updated"}) },
+		"a record is missing":     func(w *world) { delete(w.table, "b") },
+		"a record is too many":    func(w *world) { w.table["c"] = version{"4", `W/"4"`} },
+		"a record is old":         func(w *world) { w.table["a"] = version{"1", `W/"1"`} },
+		"a value is nobody's":     func(w *world) { w.table["a"] = version{"5", `W/"2"`} },
+		"numbers are out of order": func(w *world) {
+			w.h.operations[2].called, w.h.operations[2].returned = 100, 105
+		},
+		"an ETag stands for two values": func(w *world) {
+			w.h.add(operation{kind: get, id: "a", value: "3", etag: `W/"2"`, outcome: done})
+		},
+		"an answer makes no sense": func(w *world) { w.h.add(operation{kind: get, id: "a", outcome: wrong}) },
+	} {
+		w := right()
+		harm(w)
+		if found := w.h.audit(w.log, w.table); (len(found) > 0) != (name != "") {
+			t.Errorf("%q: %q", name, found)
+		}
+	}
+	w := right() // what is unknown may have happened
+	w.h.operations[4].outcome = unknown
+	w.h.add(operation{kind: update, id: "b", value: "6", outcome: unknown})
+	if found := w.h.audit(w.log, w.table); len(found) > 0 {
+		t.Error(fmt.Sprint(found))
+	}
 }

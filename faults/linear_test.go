@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -47,8 +46,7 @@ func TestLinearizable(t *testing.T) {
 					servers := r.serveAll(t, s.servers)
 					l := newLoad(newClient(r, transport()), urls(servers), *historyLength)
 					l.underFire(t, *historyKills, func() error { return servers[rand.IntN(len(servers))].restart() })
-					l.audit(t, r)
-					l.linearizable(t, r)
+					l.judge(t, r)
 				})
 			}
 		})
@@ -173,18 +171,8 @@ func (h *history) forPorcupine() (list []porcupine.Operation) {
 	return list
 }
 
-// linearizable fails the test if there is a record whose operations no order
-// explains. It draws them then.
-func (l *load) linearizable(t testing.TB, r *register) {
-	t.Helper()
-	result, info := l.judge()
-	if result == porcupine.Ok {
-		return
-	}
-	path := filepath.Join(r.dir, "history.html")
-	t.Errorf("porcupine: %s; see %s (%v)", result, path, porcupine.VisualizePath(model, info, path))
-}
-
-func (l *load) judge() (porcupine.CheckResult, porcupine.LinearizationInfo) {
-	return porcupine.CheckOperationsVerbose(model, l.history.forPorcupine(), searchTime)
+// order looks for an order of the operations on each record that explains every
+// answer.
+func (h *history) order() (porcupine.CheckResult, porcupine.LinearizationInfo) {
+	return porcupine.CheckOperationsVerbose(model, h.forPorcupine(), searchTime)
 }
