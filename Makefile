@@ -86,5 +86,7 @@ soak: ## the slow tests
 	CGO_ENABLED=0 $(GO) test ./store -run MeanTheSame -queries=100000 -timeout 1h -v
 	$(GO) test ./api -run TestPagesUnderFire -page-rows=50000 -timeout 1h -v
 	$(GO) test ./store -run TestDeltaUnderFire -fire-kills=2000 -timeout 3h
+	$(GO) test ./faults -run TestBalanced -balance-time=10m -balance-every=5s -timeout 2h -v
+	$(GO) test ./faults -run TestRollingRestart -rolls=50 -timeout 1h -v
 	$(GO) test ./faults -run TestLinearizable -histories=330 -history-length=2000 -history-kills=5 -timeout 6h
 	$(MAKE) fuzz FUZZTIME=15000000x

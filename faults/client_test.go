@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -117,6 +118,7 @@ func (o *operation) judge(a *answer, err error) {
 		}
 		return
 	}
+	o.repeats, _ = strconv.Atoi(a.header.Get(retryAttempt))
 	o.outcome, o.detail = outcomes[o.kind][a.status], fmt.Sprint(a.status, " ", string(a.body))
 	switch {
 	case o.outcome == done && o.kind != remove:

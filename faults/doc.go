@@ -30,7 +30,12 @@
 //   - linearizable (linear_test.go) has porcupine look for one order of all operations
 //     on a record that explains every answer.
 //
-// Each is shown broken servers that it must catch (seeded_test.go). They are faults between client
+// Behind a balancer (balancer_test.go), which has the very configuration that
+// docs/load-balancing.md gives to operators, clients own their records
+// (owner_test.go): they know what each answer must be, and none may be a failure. They repeat
+// requests as Microsoft's SDKs do (sdk_test.go) and in no other way.
+//
+// Each judge is shown broken servers that it must catch (seeded_test.go). They are faults between client
 // and server, so no switch for them is in the program.
 //
 // A fault that takes away what was acknowledged before it, as a power cut may not,

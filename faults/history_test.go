@@ -41,6 +41,7 @@ type operation struct {
 	outcome outcome
 	detail  string // of an outcome that is not expected
 	client  int
+	repeats int // how often its client sent it again
 
 	called, returned time.Duration // since the history began
 }

@@ -41,6 +41,7 @@ func TestSeededFaultsAreSeen(t *testing.T) {
 			s := r.serve(t)
 			l := newLoad(newClient(r, front{transport(), seed.serve()}), []string{s.url}, 800)
 			l.run(t.Context())
+			late.Wait()
 			f := newFollower(l.client, l.servers)
 			l.client = newClient(r, transport())
 			l.settle(t.Context())
@@ -128,6 +129,9 @@ func twoSteps(r *request) (*answer, error) {
 	return r.send(func(req *http.Request) { req.Header.Del("If-Match") })
 }
 
+// late is what hasty has yet to do.
+var late sync.WaitGroup
+
 // hasty answers a delete before it is done; one in four never is, as if the
 // server had been killed.
 func hasty(r *request) (*answer, error) {
@@ -138,7 +142,10 @@ func hasty(r *request) (*answer, error) {
 		return a, err
 	}
 	if rand.IntN(4) > 0 {
-		time.AfterFunc(5*time.Millisecond, func() { _, _ = r.send(nil) })
+		late.Go(func() {
+			time.Sleep(5 * time.Millisecond)
+			_, _ = r.send(nil)
+		})
 	}
 	return &answer{http.StatusNoContent, http.Header{}, nil}, nil
 }

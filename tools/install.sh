@@ -13,5 +13,7 @@ need() { # need COMMAND PACKAGE WHY
 }
 need cc "gcc libc6-dev" "the race detector and the cgo SQLite driver"
 need /usr/lib/postgresql/15/bin/postgres postgresql-15 "the tests on PostgreSQL"
+need /usr/sbin/haproxy haproxy "the tests behind HAProxy"
+need /usr/sbin/nginx nginx "the tests behind nginx"
 need node "nodejs npm" "the JavaScript clients"
 exit 0

@@ -85,7 +85,11 @@ func (a *app) runServer(ctx context.Context, set *settings, log *slog.Logger) (e
 		return fmt.Errorf("%w: choose another address with --listen", err)
 	}
 	log.Info("serving", "address", l.Addr().String(), "base_url", set.BaseURL, "tls", certs != nil, "version", buildVersion())
-	return listen(ctx, l, certs, server, server.Drain, log)
+	drain := func() {
+		server.Drain()
+		time.Sleep(time.Duration(set.Drain) * time.Second) // a balancer has to see it
+	}
+	return listen(ctx, l, certs, server, drain, log)
 }
 
 // newAPI joins the rooms: store, auth, api.
@@ -110,8 +114,8 @@ func authorizationURI(template string) string {
 // shutdownTime is how long requests under way may take to finish.
 const shutdownTime = 20 * time.Second
 
-// listen serves until ctx ends or a signal comes, then finishes what was
-// accepted. A second signal ends it at once.
+// listen serves until ctx ends or a signal comes, and while drain runs; then it
+// finishes what was accepted. A second signal ends it at once.
 func listen(ctx context.Context, l net.Listener, certs *tls.Config, h http.Handler, drain func(), log *slog.Logger) error {
 	srv := &http.Server{
 		Handler:           h,

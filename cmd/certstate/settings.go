@@ -31,6 +31,7 @@ type settings struct {
 	HistoryDays int      // how long changes and past versions are kept, 0 for ever
 	BehindProxy bool     // plain HTTP on an address that is not loopback
 	Throttle    string   // see api.ParseThrottle
+	Drain       int      // seconds of serving on after the signal to stop, /readyz at 503
 	LogFormat   string   // json or text
 	LogLevel    string   // debug, info, warn, error
 
@@ -50,6 +51,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.BoolVar(&s.BehindProxy, "behind-proxy", false, "serve plain HTTP on an address that is not loopback: a proxy in front does TLS")
 	f.IntVar(&s.HistoryDays, "history-days", 400, "how many `days` changes and past versions of records are kept, 0 for ever")
 	throttleFlag(f, &s.Throttle)
+	f.IntVar(&s.Drain, "drain-seconds", 0, "how many `seconds` to go on serving after SIGTERM while /readyz says 503, so that a balancer turns away first; at least twice the interval of its checks")
 	logFlags(f, &s.LogFormat, "json", &s.LogLevel)
 }
 
@@ -108,6 +110,9 @@ func (s *settings) check() error {
 	if s.HistoryDays < 0 || s.HistoryDays > maxHistoryDays {
 		fail("--history-days %d: give a number of days up to %d, or 0 to keep all", s.HistoryDays, maxHistoryDays)
 	}
+	if s.Drain < 0 || s.Drain > maxDrain {
+		fail("--drain-seconds %d: give a number of seconds up to %d, or 0 to stop at once", s.Drain, maxDrain)
+	}
 	var err error
 	if s.throttle, err = api.ParseThrottle(s.Throttle); err != nil {
 		fail("--throttle: %w", err)
@@ -123,8 +128,10 @@ func (s *settings) check() error {
 	return nil
 }
 
-// maxHistoryDays is a century.
-const maxHistoryDays = 36525
+const (
+	maxHistoryDays = 36525 // a century
+	maxDrain       = 600
+)
 
 func (s *settings) checkListen(fail func(string, ...any)) {
 	host, _, err := net.SplitHostPort(s.Listen)
