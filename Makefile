@@ -41,6 +41,7 @@ race: ## tests with the race detector
 purego: ## the same suite without cgo
 	CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/certstate
 	CGO_ENABLED=0 $(GO) test -short ./store ./api ./cmd/...
+	CGO_ENABLED=0 $(GO) test ./faults -run TestLinearizable/sqlite
 
 fuzz: ## every fuzz target, FUZZTIME each
 	@set -e; for pkg in $$($(GO) list ./...); do \

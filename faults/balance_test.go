@@ -17,15 +17,17 @@ var (
 )
 
 // owners is how many clients go through a balancer.
-const owners = 8
+const owners = 4
 
 // Two and three servers are behind each balancer, and one of them is killed again and
 // again: clients that repeat requests as SDKs do see no operation fail, and none
 // is done twice.
 func TestBalanced(t *testing.T) {
+	t.Parallel()
 	for _, kind := range balancers {
 		for _, servers := range []int{2, 3} {
-			t.Run(fmt.Sprintf("%s/%d servers", kind.name, servers), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, %d servers", kind.name, servers), func(t *testing.T) {
+				t.Parallel()
 				r := newRegister(t, storetest.Postgres(t))
 				b, running := r.serveBehind(t, kind, servers)
 				l := newLoad(newClient(r, front{b.transport(), sdk}), []string{b.url}, 0)

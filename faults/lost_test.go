@@ -14,11 +14,12 @@ import (
 // again. It is not the first request of its connection, which HAProxy would take for an
 // excuse to close it. A read goes to another.
 func TestLostServer(t *testing.T) {
+	t.Parallel()
 	for _, kind := range balancers {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
 			var taken atomic.Int64
-			b := balance(t, t.TempDir(), kind, freeAddress(t), dying(t, &taken))
+			b := balance(t, t.TempDir(), kind, freeAddress(t), addresses(dying(t, &taken)))
 			c := newClient(&register{token: "none", until: time.Now().Add(time.Hour)}, b.transport())
 			for _, method := range []string{http.MethodPost, http.MethodPatch, http.MethodDelete, http.MethodGet} {
 				time.Sleep(2100 * time.Millisecond) // nginx tries nobody whom it saw fail a second ago, and counts whole ones
@@ -40,11 +41,33 @@ func TestLostServer(t *testing.T) {
 	}
 }
 
+// A server that cannot be reached has not seen the request: whatever it is, it
+// goes to another at once.
+func TestUnreachableServer(t *testing.T) {
+	t.Parallel()
+	for _, kind := range balancers {
+		t.Run(kind.name, func(t *testing.T) {
+			var taken atomic.Int64
+			servers := dying(t, &taken)
+			b := balance(t, t.TempDir(), kind, freeAddress(t), addresses(servers))
+			c := newClient(&register{token: "none", until: time.Now().Add(time.Hour)}, b.transport())
+			servers[0].Close()
+			for range 10 {
+				for _, method := range methods {
+					if a, err := c.send(t.Context(), method, b.url, []byte("{}"), http.Header{alive: {"yes"}}); err != nil || a.status != http.StatusOK {
+						t.Error(method, a, err)
+					}
+				}
+			}
+		})
+	}
+}
+
 // alive is a header that a dying server answers.
 const alive = "X-Alive"
 
 // dying starts two servers that take requests, count them and give no answer.
-func dying(t testing.TB, taken *atomic.Int64) (addresses []string) {
+func dying(t testing.TB, taken *atomic.Int64) (servers []*httptest.Server) {
 	for range 2 {
 		srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/readyz" && r.Header.Get(alive) == "" {
@@ -53,7 +76,14 @@ func dying(t testing.TB, taken *atomic.Int64) (addresses []string) {
 			}
 		}))
 		t.Cleanup(srv.Close)
-		addresses = append(addresses, srv.Listener.Addr().String())
+		servers = append(servers, srv)
 	}
-	return addresses
+	return servers
+}
+
+func addresses(servers []*httptest.Server) (list []string) {
+	for _, srv := range servers {
+		list = append(list, srv.Listener.Addr().String())
+	}
+	return list
 }

@@ -12,18 +12,19 @@ import (
 type owner struct {
 	load   *load
 	number int
-	failed func(*operation)
+	report func(*operation)
+	broken bool // an operation failed: what it knows is no more to be relied on
 }
 
 // own has several owners work until ctx ends.
 func (l *load) own(ctx context.Context, t testing.TB, owners int) {
 	var wg sync.WaitGroup
 	for n := range owners {
-		w := owner{l, n, func(o *operation) {
+		w := owner{load: l, number: n, report: func(o *operation) {
 			t.Errorf("%s of %q (If-Match %q), sent %d times, is %s: %s", o.kind, o.id, o.match, o.repeats+1, o.outcome, o.detail)
 		}}
 		wg.Go(func() {
-			for life := 0; ctx.Err() == nil; life++ {
+			for life := 0; ctx.Err() == nil && !w.broken; life++ {
 				w.live(fmt.Sprint("own ", n, " ", life))
 			}
 		})
@@ -46,6 +47,13 @@ func (w *owner) reads(o operation) {
 	if is := w.do(operation{kind: get, id: o.id}); is.value != o.value || is.etag != o.etag {
 		w.failed(&is)
 	}
+}
+
+func (w *owner) failed(o *operation) {
+	if !w.broken {
+		w.report(o)
+	}
+	w.broken = true
 }
 
 func (w *owner) do(o operation) operation {

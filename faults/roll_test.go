@@ -22,9 +22,10 @@ var rolls = flag.Int("rolls", 1, "how often TestRollingRestart restarts every se
 // Servers are stopped and started one by one, as for a new release: no request
 // fails, although nobody repeats any.
 func TestRollingRestart(t *testing.T) {
+	t.Parallel()
 	for _, kind := range balancers {
 		t.Run(kind.name, func(t *testing.T) {
-			t.Parallel() // it waits most of the time
+			t.Parallel()
 			r := newRegister(t, storetest.Postgres(t))
 			b, running := r.serveBehind(t, kind, 2, "--drain-seconds", "2")
 			transport := b.transport()

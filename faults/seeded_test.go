@@ -35,8 +35,10 @@ var seeds = []struct {
 }
 
 func TestSeededFaultsAreSeen(t *testing.T) {
+	t.Parallel()
 	for _, seed := range seeds {
 		t.Run(seed.name, func(t *testing.T) {
+			t.Parallel()
 			r := newRegister(t, storetest.Engines[0].URL(t))
 			s := r.serve(t)
 			l := newLoad(newClient(r, front{transport(), seed.serve()}), []string{s.url}, 800)
