@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"fmt"
 	"sync"
 	"time"
 )
@@ -86,6 +87,27 @@ func (h *history) await(n int) {
 	for h.answered < n {
 		h.more.Wait()
 	}
+}
+
+// awaitMore returns once so many operations more have been answered.
+func (h *history) awaitMore(n int) error {
+	answered := func() int {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.answered
+	}
+	had := answered()
+	return await(fmt.Sprint(n, " answers more"), patience, func() bool { return answered() >= had+n })
+}
+
+// await returns once something is so, or an error if it is not in time.
+func await(what string, within time.Duration, so func() bool) error {
+	for deadline := time.Now().Add(within); !so(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("not within %s: %s", within, what)
+		}
+	}
+	return nil
 }
 
 // count is how many operations had an outcome.

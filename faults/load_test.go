@@ -169,6 +169,35 @@ func (l *load) underFire(t testing.TB, faults int, fault func() error) {
 		l.history.count(refused), l.history.count(unknown), f.rounds)
 }
 
+// while runs the load, and a follower beside it, until fn has returned.
+func (l *load) while(t testing.TB, fn func() error) {
+	t.Helper()
+	l.operations = 1 << 30
+	f := newFollower(l.client, l.servers)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var working, following sync.WaitGroup
+	working.Go(func() { l.run(ctx) })
+	following.Go(func() { f.follow(ctx) })
+	if err := fn(); err != nil {
+		t.Error(err)
+	}
+	l.enough()
+	working.Wait()
+	stop()
+	following.Wait()
+	l.followers = []*follower{f, newFollower(l.client, l.servers)}
+	t.Logf("%d operations, %d answered, %d turned away, %d unknown; %d rounds of delta", len(l.history.operations), l.history.answered,
+		l.history.count(refused), l.history.count(unknown), f.rounds)
+}
+
+// enough has the clients end once they have the answers that they wait for.
+func (l *load) enough() {
+	l.history.mu.Lock()
+	defer l.history.mu.Unlock()
+	l.operations = 0
+}
+
 // settle reads every record that was ever known, once more, when no faults
 // are made any longer.
 func (l *load) settle(ctx context.Context) {

@@ -1,10 +1,13 @@
 package faults
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -24,18 +27,32 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(binaries)
+	// A program with the race detector would wait a second before it ends.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
+		panic(err)
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(parallel)); err != nil {
+		panic(err)
+	}
 	return storetest.Main(m)
 }
 
+// parallel is how many tests run at once: most of them wait for what they broke.
+const parallel = 8
+
 // program is the path of certstate, which it builds first.
-var program = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(binaries, "certstate")
-	out, err := exec.Command("go", append(append([]string{"build", "-buildvcs=false", "-o", path}, buildFlags...), "certstate/cmd/certstate")...).CombinedOutput()
+var program = sync.OnceValues(func() (string, error) { return build("certstate") })
+
+func build(name string, flags ...string) (path string, err error) {
+	path = filepath.Join(binaries, name)
+	flags = slices.Concat([]string{"build", "-buildvcs=false", "-o", path}, buildFlags, flags, []string{"certstate/cmd/certstate"})
+	out, err := exec.Command("go", flags...).CombinedOutput()
 	if err != nil {
-		err = fmt.Errorf("build certstate: %w: %s", err, out)
+		err = fmt.Errorf("build %s: %w: %s", name, err, out)
 	}
 	return path, err
-})
+}
 
 // command runs a command of the program to its end, which must be a good
 // one, and returns what it said.

@@ -27,6 +27,8 @@ type server struct {
 	url     string
 	log     string // a file
 	args    []string
+	program func() (string, error) // builds it
+	flaws   []string               // that the program with seams has
 	command *exec.Cmd
 	ended   chan struct{} // closed when the process is gone
 }
@@ -46,7 +48,7 @@ func (r *register) serve(t testing.TB, flags ...string) *server {
 func (r *register) server(t testing.TB, flags ...string) *server {
 	t.Helper()
 	address := freeAddress(t)
-	s := &server{address: address, url: "http://" + address, log: filepath.Join(r.dir, "server-"+strings.ReplaceAll(address, ":", "-")+".log")}
+	s := &server{program: program, address: address, url: "http://" + address, log: filepath.Join(r.dir, "server-"+strings.ReplaceAll(address, ":", "-")+".log")}
 	s.args = append([]string{"serve", "--database", r.database, "--listen", address, "--base-url", s.url,
 		"--issuer", r.issuer.Template(), "--audience", authtest.Audience}, flags...)
 	t.Cleanup(func() {
@@ -61,8 +63,16 @@ func (r *register) server(t testing.TB, flags ...string) *server {
 }
 
 // start starts the process and returns once it is ready.
-func (s *server) start() error {
-	path, err := program()
+func (s *server) start(environment ...string) error {
+	if err := s.launch(environment...); err != nil {
+		return err
+	}
+	return s.awaitReady()
+}
+
+// launch starts the process.
+func (s *server) launch(environment ...string) error {
+	path, err := s.program()
 	if err != nil {
 		return err
 	}
@@ -73,10 +83,9 @@ func (s *server) start() error {
 	defer log.Close()
 	s.command = exec.Command(path, s.args...)
 	s.command.Stdout, s.command.Stderr = log, log
-	if s.ended, err = spawn(s.command); err != nil {
-		return err
-	}
-	return s.awaitReady()
+	s.command.Env = append(append(os.Environ(), "SEAM_FLAWS="+strings.Join(s.flaws, ",")), environment...)
+	s.ended, err = spawn(s.command)
+	return err
 }
 
 // spawn starts a process that ends with the tests, even if they are killed: the kernel

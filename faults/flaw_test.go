@@ -1,0 +1,133 @@
+package faults
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// flaws are what the programs of tests can be told to do wrong. Each test of a fault
+// names those that it sees.
+const (
+	hurried      = "acknowledges before it commits"
+	unsynced     = "does not sync"
+	heedless     = "goes on after the disk failed"
+	unaware      = "does not know the engine's faults"
+	unrecovering = "writes nothing more after any fault"
+	boastful     = "is always ready"
+	impatient    = "takes a commit whose answer was lost for one that failed"
+	clockbound   = "goes by the clock alone"
+)
+
+var flawSeams = []seam{
+	{file: "store/writer.go", line: `if err := w.simple(ctx, "COMMIT"); err != nil {`,
+		before: "if seam.Flawed(" + quoted(hurried) + ") { for i, j := range batch { j.done <- answers[i] } }"},
+	{file: "store/writer.go", line: "j.done <- err", instead: "select { case j.done <- err: default: }"},
+	{file: "store/writer.go", line: "j.done <- answers[i]", instead: "select { case j.done <- answers[i]: default: }"},
+	{file: "store/sqlite.go", line: "if _, err := conn.(driver.ExecerContext).ExecContext(ctx, c.pragmas, nil); err != nil {",
+		instead: "if _, err := conn.(driver.ExecerContext).ExecContext(ctx, seam.Pragmas(c.pragmas), nil); err != nil {"},
+	{file: "store/writer.go", line: "case f.ends:", instead: "case f.ends && !seam.Flawed(" + quoted(heedless) + "):"},
+	{file: "store/writer.go", line: "func (w *writer) judge(f *fault, err error) error {",
+		after: "if seam.Flawed(" + quoted(unaware) + ") { f = nil }; " +
+			"if f != nil && seam.Flawed(" + quoted(unrecovering) + ") { g := *f; g.ends = true; f = &g }"},
+	{file: "store/store.go", line: "func (s *Store) Ready(ctx context.Context) error {", after: "if seam.Flawed(" + quoted(boastful) + ") { return nil }"},
+	{file: "store/writer.go", line: "if f := w.store.d.fault(err); w.node == nil || f == nil || !f.lost {",
+		instead: "if f := w.store.d.fault(err); w.node == nil || f == nil || !f.lost || seam.Flawed(" + quoted(impatient) + ") {"},
+	{file: "store/writer.go", line: "if at > h.now.Ticks {", instead: "if at > h.now.Ticks && !seam.Flawed(" + quoted(clockbound) + ") {"},
+}
+
+func quoted(text string) string { return fmt.Sprintf("%q", text) }
+
+// serveWithSeams starts a server that has flaws, or none.
+func (r *register) serveWithSeams(t testing.TB, flaws []string, flags ...string) *server {
+	t.Helper()
+	s := r.server(t, flags...)
+	s.program, s.flaws = programWithSeams, flaws
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// clock sets the clock that a server with seams goes by if it was started with what
+// is returned in its environment.
+func (s *server) clock(t testing.TB, ahead time.Duration) string {
+	t.Helper()
+	path := s.log + ".clock"
+	err := os.WriteFile(path+".new", fmt.Append(nil, int64(ahead/time.Second)), 0o600)
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "SEAM_CLOCK=" + path
+}
+
+// sees runs a test on a server with a flaw: it must fail, and say so.
+func sees(t *testing.T, flaw, want string, test func(testing.TB)) {
+	t.Helper()
+	w := &witness{TB: t}
+	w.run(test)
+	if w.skipped != "" {
+		t.Skip(w.skipped)
+	}
+	if !strings.Contains(w.said.String(), want) {
+		t.Errorf("a server that %s was to be seen by %q: %s", flaw, want, w.said.String())
+	}
+}
+
+// witness is a test that is to fail.
+type witness struct {
+	testing.TB
+	mu       sync.Mutex
+	said     strings.Builder
+	failed   bool
+	skipped  string
+	cleanups []func()
+}
+
+func (w *witness) run(test func(testing.TB)) {
+	apart := func(fn func()) { // a failure ends its goroutine
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			fn()
+		}()
+		<-ended
+	}
+	apart(func() { test(w) })
+	w.mu.Lock()
+	w.failed = false // so that nothing is kept to be looked at
+	w.mu.Unlock()
+	for i := len(w.cleanups) - 1; i >= 0; i-- {
+		apart(w.cleanups[i])
+	}
+}
+
+func (w *witness) say(text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failed = true
+	fmt.Fprintln(&w.said, text)
+}
+
+func (w *witness) Failed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failed
+}
+
+func (w *witness) Helper()                           {}
+func (w *witness) Log(...any)                        {}
+func (w *witness) Logf(string, ...any)               {}
+func (w *witness) Cleanup(fn func())                 { w.cleanups = append(w.cleanups, fn) }
+func (w *witness) Error(args ...any)                 { w.say(fmt.Sprint(args...)) }
+func (w *witness) Errorf(format string, args ...any) { w.say(fmt.Sprintf(format, args...)) }
+func (w *witness) Fatal(args ...any)                 { w.say(fmt.Sprint(args...)); runtime.Goexit() }
+func (w *witness) Fatalf(format string, args ...any) { w.Fatal(fmt.Sprintf(format, args...)) }
+func (w *witness) Skip(args ...any)                  { w.skipped = fmt.Sprint(args...); runtime.Goexit() }
