@@ -172,23 +172,30 @@ func (l *load) underFire(t testing.TB, faults int, fault func() error) {
 // while runs the load, and a follower beside it, until fn has returned.
 func (l *load) while(t testing.TB, fn func() error) {
 	t.Helper()
-	l.operations = 1 << 30
 	f := newFollower(l.client, l.servers)
 	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var working, following sync.WaitGroup
-	working.Go(func() { l.run(ctx) })
+	var following sync.WaitGroup
 	following.Go(func() { f.follow(ctx) })
+	l.during(t, fn)
+	stop()
+	following.Wait()
+	l.followers = append(l.followers, f)
+}
+
+// during runs the load until fn has returned.
+func (l *load) during(t testing.TB, fn func() error) {
+	t.Helper()
+	l.operations = 1 << 30
+	var working sync.WaitGroup
+	working.Go(func() { l.run(t.Context()) })
 	if err := fn(); err != nil {
 		t.Error(err)
 	}
 	l.enough()
 	working.Wait()
-	stop()
-	following.Wait()
-	l.followers = []*follower{f, newFollower(l.client, l.servers)}
-	t.Logf("%d operations, %d answered, %d turned away, %d unknown; %d rounds of delta", len(l.history.operations), l.history.answered,
-		l.history.count(refused), l.history.count(unknown), f.rounds)
+	l.followers = append(l.followers, newFollower(l.client, l.servers))
+	t.Logf("%d operations, %d answered, %d turned away, %d unknown", len(l.history.operations), l.history.answered,
+		l.history.count(refused), l.history.count(unknown))
 }
 
 // enough has the clients end once they have the answers that they wait for.

@@ -187,7 +187,7 @@ func TestPointsCatchAFlaw(t *testing.T) {
 			list = append(list, p, p, p)
 		}
 	}
-	sees(t, hurried, "acknowledged", func(t testing.TB) { dieWriting(t, storetest.Engines[0].URL(t), list, hurried) })
+	sees(t, hurried, lost, func(t testing.TB) { dieWriting(t, storetest.Engines[0].URL(t), list, hurried) })
 }
 
 // dies runs a command that must die at a point.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -27,6 +28,7 @@ var (
 	faultFull      = &fault{code: certstate.Full, message: "The register's disk is full. Nothing was changed."}
 	faultReadOnly  = &fault{code: certstate.Unavailable, message: "The register's database is read-only. Nothing was changed."}
 	faultDamaged   = &fault{code: certstate.Unavailable, message: "The register's disk failed. Whether this change was kept is unknown.", ends: true}
+	faultUnread    = &fault{code: certstate.Unavailable, message: "The register's disk or file is damaged: what was asked for cannot be read."}
 	faultBroken    = &fault{code: certstate.Unavailable, message: "The register's database reports a damaged disk. Nothing was changed."}
 	faultContended = &fault{code: certstate.Unavailable, message: "Too many changes meet in the register's database. Try again.", again: true}
 	faultLost      = &fault{code: certstate.Unavailable, message: "The register's database cannot be reached. Try again.", again: true, lost: true}
@@ -37,13 +39,29 @@ var (
 )
 
 // Judge turns an error that a read met into what a client may know of it. Other
-// errors, and those of a damaged file, stay as they are.
+// errors stay as they are. A disk or file that fails to be read ends writing as
+// well.
 func (s *Store) Judge(err error) error {
-	if f := s.d.fault(err); f != nil && !f.ends && !isClientError(err) {
-		return f.of(err)
+	f := s.d.fault(err)
+	switch {
+	case f == nil || isClientError(err):
+		return err
+	case f.ends:
+		s.end(err)
+		f = faultUnread
 	}
-	return err
+	return f.of(err)
 }
+
+// end ends writing for good, and says why, once.
+func (s *Store) end(cause error) {
+	failure := fmt.Errorf("writing has ended until a restart: %w", cause)
+	if s.failed.CompareAndSwap(nil, &failure) {
+		s.log.Error("the database failed; no more writes are accepted until a restart", "error", cause)
+	}
+}
+
+var errEnded = certstate.Errorf(certstate.Unavailable, "", "The register takes no changes: its disk failed. It must be restarted.")
 
 // of is the fault as a client may read it, with its cause for the log.
 func (f *fault) of(cause error) error {

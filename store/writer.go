@@ -42,8 +42,8 @@ func (s *Store) enqueue(j *job) error {
 	if s.closed.Load() {
 		return errClosed
 	}
-	if err := s.failed.Load(); err != nil {
-		return certstate.Errorf(certstate.Unavailable, "", "The register takes no changes: its disk failed. It must be restarted.")
+	if s.failed.Load() != nil {
+		return errEnded
 	}
 	select {
 	case s.queue <- j:
@@ -117,8 +117,8 @@ func (w *writer) commit(batch []*job) {
 
 // persist tries the transaction again where that may help and cannot do harm.
 func (w *writer) persist(batch []*job) (answers []error, f *fault, err error) {
-	if failed := w.store.failed.Load(); failed != nil {
-		return nil, nil, *failed
+	if w.store.failed.Load() != nil {
+		return nil, nil, errEnded
 	}
 	for try := 1; ; try++ {
 		ctx, cancel := context.Background(), context.CancelFunc(func() {})
@@ -244,9 +244,7 @@ func (w *writer) judge(f *fault, err error) error {
 	case f == nil:
 		return err
 	case f.ends:
-		failure := fmt.Errorf("writing has ended until a restart: %w", err)
-		w.store.failed.CompareAndSwap(nil, &failure)
-		w.store.log.Error("the database failed; no more writes are accepted", "error", err)
+		w.store.end(err)
 	case f.lost:
 		w.store.log.Warn("changes are refused", "error", err)
 	}
