@@ -81,6 +81,11 @@ var methods = map[kind]string{create: http.MethodPost, get: http.MethodGet, upda
 
 // perform sends an operation to the server at a URL and fills in what came of it.
 func (c *client) perform(ctx context.Context, server string, o *operation) {
+	o.judge(c.request(ctx, server, o))
+}
+
+// request sends an operation to the server at a URL.
+func (c *client) request(ctx context.Context, server string, o *operation) (*answer, error) {
 	address := server + collection
 	header := http.Header{}
 	var body []byte
@@ -97,8 +102,7 @@ func (c *client) perform(ctx context.Context, server string, o *operation) {
 		}
 		body, _ = json.Marshal(sent)
 	}
-	a, err := c.send(ctx, methods[o.kind], address, body, header)
-	o.judge(a, err)
+	return c.send(ctx, methods[o.kind], address, body, header)
 }
 
 // outcomes are the answers that there may be, by kind and status.

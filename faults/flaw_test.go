@@ -1,7 +1,9 @@
 package faults
 
 import (
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"regexp"
 	"runtime"
@@ -33,15 +35,24 @@ var flawSeams = []seam{
 		instead: "if _, err := conn.(driver.ExecerContext).ExecContext(ctx, seam.Pragmas(c.pragmas), nil); err != nil {"},
 	{file: "store/writer.go", line: "case f.ends:", instead: "case f.ends && !seam.Flawed(" + quoted(heedless) + "):"},
 	{file: "store/writer.go", line: "func (w *writer) judge(f *fault, err error) error {",
-		after: "if seam.Flawed(" + quoted(unaware) + ") { f = nil }; " +
-			"if f != nil && seam.Flawed(" + quoted(unrecovering) + ") { g := *f; g.ends = true; f = &g }"},
-	{file: "store/store.go", line: "func (s *Store) Ready(ctx context.Context) error {", after: "if seam.Flawed(" + quoted(boastful) + ") { return nil }"},
+		after: "if f != nil && seam.Flawed(" + quoted(unrecovering) + ") { g := *f; g.ends = true; f = &g }"},
+	{file: "store/fault.go", line: "f := s.d.fault(err)", after: "if seam.Flawed(" + quoted(unaware) + ") { return errors.New(err.Error()) }"},
+	{file: "store/ready.go", line: "func (s *Store) Ready(ctx context.Context) error {", after: "if seam.Flawed(" + quoted(boastful) + ") { return nil }"},
 	{file: "store/writer.go", line: "if f := w.store.d.fault(err); w.node == nil || f == nil || !f.lost {",
 		instead: "if f := w.store.d.fault(err); w.node == nil || f == nil || !f.lost || seam.Flawed(" + quoted(impatient) + ") {"},
 	{file: "store/writer.go", line: "if at > h.now.Ticks {", instead: "if at > h.now.Ticks && !seam.Flawed(" + quoted(clockbound) + ") {"},
 }
 
 func quoted(text string) string { return fmt.Sprintf("%q", text) }
+
+// serveFlawed starts a server as operators run it, or with seams if it has flaws.
+func (r *register) serveFlawed(t testing.TB, flaws []string) *server {
+	t.Helper()
+	if len(flaws) == 0 {
+		return r.serve(t)
+	}
+	return r.serveWithSeams(t, flaws)
+}
 
 // serveWithSeams starts a server that has flaws, or none.
 func (r *register) serveWithSeams(t testing.TB, flaws []string, flags ...string) *server {
@@ -67,6 +78,23 @@ func (s *server) clock(t testing.TB, ahead time.Duration) string {
 		t.Fatal(err)
 	}
 	return "SEAM_CLOCK=" + path
+}
+
+// flawed is what is said of a server with a flaw in an outage.
+var flawed = map[string]string{
+	unaware:      "InternalServerError",
+	unrecovering: "/readyz is 200",
+	boastful:     "/readyz is 503",
+	heedless:     "acknowledged after the disk failed",
+}
+
+var allFlaws = flag.Bool("all-flaws", false, "have each test of an outage see every flaw that it can; else one of them")
+
+func some(flaws []string) []string {
+	if *allFlaws {
+		return flaws
+	}
+	return []string{flaws[rand.IntN(len(flaws))]}
 }
 
 // lost is how the judges say that something acknowledged is not there.

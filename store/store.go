@@ -44,6 +44,9 @@ type Store struct {
 	wg     sync.WaitGroup
 	stop   chan struct{}
 	failed atomic.Pointer[error] // set once a write may not have reached the disk
+
+	refused atomic.Pointer[error] // why the engine took no change, until it takes one (ready.go)
+	trying  atomic.Bool
 }
 
 // Options say how a database is opened.
@@ -134,17 +137,6 @@ func (s *Store) unlock() error {
 		return nil
 	}
 	return s.lock.Close()
-}
-
-// Ready reports why the store cannot serve at the moment, or nil.
-func (s *Store) Ready(ctx context.Context) error {
-	if err := s.failed.Load(); err != nil {
-		return *err
-	}
-	if s.closed.Load() {
-		return errClosed
-	}
-	return s.read.PingContext(ctx)
 }
 
 var errClosed = certstate.Errorf(certstate.Unavailable, "", "The server is shutting down. Try again.")

@@ -97,10 +97,11 @@ func (w *writer) close() {
 
 // commit runs the jobs in one transaction and answers each. If a statement
 // fails, all is undone and each job runs again in a transaction of its own, so
-// that only the one at fault hears of it.
+// that only the one at fault hears of it. A fault of the engine's is all of theirs,
+// though a full disk may have room for some.
 func (w *writer) commit(batch []*job) {
 	answers, fault, err := w.persist(batch)
-	if err != nil && len(batch) > 1 && w.store.failed.Load() == nil && (fault == nil || !fault.lost) {
+	if err != nil && len(batch) > 1 && (fault == nil || fault == faultFull || !fault.lasting()) {
 		for _, j := range batch {
 			w.commit([]*job{j})
 		}
@@ -118,7 +119,7 @@ func (w *writer) commit(batch []*job) {
 // persist tries the transaction again where that may help and cannot do harm.
 func (w *writer) persist(batch []*job) (answers []error, f *fault, err error) {
 	if w.store.failed.Load() != nil {
-		return nil, nil, errEnded
+		return nil, faultDamaged, errEnded
 	}
 	for try := 1; ; try++ {
 		ctx, cancel := context.Background(), context.CancelFunc(func() {})
@@ -176,6 +177,11 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 			return nil, errors.Join(doubt, err)
 		}
 		w.store.log.Info("a commit whose answer was lost was found to have happened", "error", err)
+	}
+	for _, h := range tx.heads {
+		if h.changed {
+			w.store.took()
+		}
 	}
 	return answers, nil
 }
@@ -245,8 +251,8 @@ func (w *writer) judge(f *fault, err error) error {
 		return err
 	case f.ends:
 		w.store.end(err)
-	case f.lost:
-		w.store.log.Warn("changes are refused", "error", err)
+	case f.lasting():
+		w.store.refuse(err)
 	}
 	return f.of(err)
 }
