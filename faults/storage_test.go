@@ -3,12 +3,14 @@ package faults
 import (
 	"encoding/binary"
 	"errors"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -217,4 +219,24 @@ func TestStartOnReadOnly(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A sync that fails while the log is copied into the file ends writing too: that the
+// next one succeeds would say nothing of the pages that the kernel has dropped.
+func TestCheckpointSyncFails(t *testing.T) {
+	t.Parallel()
+	r := newRegister(t, memory(t).database())
+	s := r.serve(t)
+	l := newLoad(newClient(r, transport()), []string{s.url}, 200)
+	l.run(t.Context())
+	o, _ := tampered(t, s, "fsync,fdatasync:error=EIO")
+	const idle = 10 * time.Second // after which the log is copied for certain
+	if err := errors.Join(o.cause(), s.awaitStatus("/readyz", http.StatusServiceUnavailable, idle), l.refusal(t, s, outage{status: 503}),
+		await("the log says so", noticed, func() bool { return s.said("no more writes are accepted.*disk I/O error") == 1 })); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(o.mend(), s.restart()); err != nil {
+		t.Fatal(err)
+	}
+	l.judge(t, r)
 }

@@ -50,7 +50,12 @@ func (s *Store) truncate() {
 }
 
 func (s *Store) pragma(text string) {
-	if _, err := s.write.ExecContext(context.Background(), text); err != nil && sqliteCode(err)&0xFF != sqliteBusy {
+	_, err := s.write.ExecContext(context.Background(), text)
+	switch f := sqliteFault(err); {
+	case err == nil || f == faultBusy:
+	case f != nil && f.ends:
+		s.end(err)
+	default:
 		s.log.Warn("checkpoint", "error", err)
 	}
 }
