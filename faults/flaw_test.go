@@ -23,6 +23,7 @@ const (
 	unrecovering = "writes nothing more after any fault"
 	boastful     = "is always ready"
 	impatient    = "takes a commit whose answer was lost for one that failed"
+	resigned     = "tries no transaction again"
 	clockbound   = "goes by the clock alone"
 )
 
@@ -40,6 +41,8 @@ var flawSeams = []seam{
 	{file: "store/ready.go", line: "func (s *Store) Ready(ctx context.Context) error {", after: "if seam.Flawed(" + quoted(boastful) + ") { return nil }"},
 	{file: "store/writer.go", line: "if f := w.store.d.fault(err); w.node == nil || f == nil || !f.lost {",
 		instead: "if f := w.store.d.fault(err); w.node == nil || f == nil || !f.lost || seam.Flawed(" + quoted(impatient) + ") {"},
+	{file: "store/writer.go", line: "if f = w.store.d.fault(err); f == nil ||…",
+		before: "if seam.Flawed(" + quoted(resigned) + ") { f = w.store.d.fault(err); return nil, f, w.judge(f, err) }"},
 	{file: "store/writer.go", line: "if at > h.now.Ticks {", instead: "if at > h.now.Ticks && !seam.Flawed(" + quoted(clockbound) + ") {"},
 }
 
@@ -80,25 +83,38 @@ func (s *server) clock(t testing.TB, ahead time.Duration) string {
 	return "SEAM_CLOCK=" + path
 }
 
+// lost is how the judges say that something acknowledged is not there.
+const lost = "lost|acknowledged|not there|porcupine: Illegal"
+
 // flawed is what is said of a server with a flaw in an outage.
 var flawed = map[string]string{
 	unaware:      "InternalServerError",
 	unrecovering: "/readyz is 200",
 	boastful:     "/readyz is 503",
+	resigned:     "ServiceUnavailable",
+	impatient:    lost,
 	heedless:     "acknowledged after the disk failed",
 }
 
 var allFlaws = flag.Bool("all-flaws", false, "have each test of an outage see every flaw that it can; else one of them")
 
-func some(flaws []string) []string {
-	if *allFlaws {
-		return flaws
+// eachFlaw runs a test on a server without flaws, and looks that it sees those with one.
+func eachFlaw(t *testing.T, name string, flaws []string, test func(t testing.TB, flaws ...string)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		test(t)
+	})
+	if !*allFlaws && len(flaws) > 0 {
+		flaws = []string{flaws[rand.IntN(len(flaws))]}
 	}
-	return []string{flaws[rand.IntN(len(flaws))]}
+	for _, flaw := range flaws {
+		t.Run(name+"/"+flaw, func(t *testing.T) {
+			t.Parallel()
+			sees(t, flaw, flawed[flaw], func(t testing.TB) { test(t, flaw) })
+		})
+	}
 }
-
-// lost is how the judges say that something acknowledged is not there.
-const lost = "lost|acknowledged|not there|porcupine: Illegal"
 
 // sees runs a test on a server with a flaw: it must fail, and say what matches want.
 func sees(t *testing.T, flaw, want string, test func(testing.TB)) {

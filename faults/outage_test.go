@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,8 +19,9 @@ type outage struct {
 	// has, once.
 	status int
 	says   string
-	reads  bool // go on meanwhile
-	ends   bool // the server must be restarted, once it is mended
+	within time.Duration // until a change is refused, 0 for twice noticed
+	reads  bool          // go on meanwhile
+	ends   bool          // the server must be restarted, once it is mended
 	// last is since when nothing may be acknowledged, nil for any time.
 	last func() (time.Time, error)
 }
@@ -85,7 +87,7 @@ func (l *load) nothingSince(t testing.TB, moment func() (time.Time, error)) {
 // refusal waits until a change is refused, and looks at the answer.
 func (l *load) refusal(t testing.TB, s *server, o outage) (err error) {
 	var a *answer
-	if err := await("a change is refused", 2*noticed, func() bool {
+	if err := await("a change is refused", cmp.Or(o.within, 2*noticed), func() bool {
 		ask := operation{kind: create, id: fmt.Sprint("outage ", time.Now().UnixNano()), value: l.writes.next()}
 		ask.called = l.history.now()
 		a, err = l.client.request(t.Context(), s.url, &ask)

@@ -49,16 +49,7 @@ func TestStorageFaults(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			run(t)
-		})
-		for _, flaw := range some(row.flaws) {
-			t.Run(row.name+"/"+flaw, func(t *testing.T) {
-				t.Parallel()
-				sees(t, flaw, flawed[flaw], func(t testing.TB) { run(t, flaw) })
-			})
-		}
+		eachFlaw(t, row.name, row.flaws, run)
 	}
 }
 

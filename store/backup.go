@@ -89,7 +89,11 @@ func (s *Store) Backup(ctx context.Context, w io.Writer, tell Progress) (rows in
 // snapshot runs fn on a connection that reads what the database holds at one
 // moment, however long it takes.
 func (s *Store) snapshot(ctx context.Context, fn func(*sql.Conn) error) (err error) {
-	conn, err := s.read.Conn(ctx)
+	db := s.read
+	if s.d.driverPrepares { // another server's readers wait for no statement that takes so long
+		db = s.write
+	}
+	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}

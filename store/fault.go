@@ -71,12 +71,14 @@ func (f *fault) of(cause error) error {
 // errUnknown is a commit whose outcome could not be found out.
 var errUnknown = errors.New("the outcome of a commit is unknown")
 
-// writeTries is how often a transaction is tried, within about a second.
-const writeTries = 8
+const (
+	writeTries = 8               // how often a transaction is tried, within about a second
+	tryTime    = 2 * time.Second // after which it is not tried again, if a try takes long
+)
 
 // pause is how long to wait before the next try, with jitter so that those who
 // met do not meet again.
 func pause(try int) time.Duration {
-	most := min(10*time.Millisecond<<try, 500*time.Millisecond)
+	most := min(10*time.Millisecond<<min(try, 6), 500*time.Millisecond)
 	return most/2 + rand.N(most/2)
 }

@@ -58,17 +58,19 @@ type writer struct {
 	store *Store
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
+	most  int // jobs in the next transaction
 	lastK int64
 	node  *node // nil: none was taken yet, or the dialect has none
 }
 
 func (w *writer) run() {
 	defer w.close()
+	w.most = maxBatch
 	batch := make([]*job, 0, maxBatch)
 	for j := range w.store.queue {
 		batch = append(batch[:0], j)
 	fill:
-		for len(batch) < maxBatch {
+		for len(batch) < w.most {
 			select {
 			case j, ok := <-w.store.queue:
 				if !ok {
@@ -121,6 +123,7 @@ func (w *writer) persist(batch []*job) (answers []error, f *fault, err error) {
 	if w.store.failed.Load() != nil {
 		return nil, faultDamaged, errEnded
 	}
+	began := time.Now()
 	for try := 1; ; try++ {
 		ctx, cancel := context.Background(), context.CancelFunc(func() {})
 		if w.store.d.txTime > 0 {
@@ -128,10 +131,11 @@ func (w *writer) persist(batch []*job) (answers []error, f *fault, err error) {
 		}
 		answers, err = w.attempt(ctx, batch)
 		cancel()
+		w.fit(time.Since(began))
 		if err == nil {
 			return answers, nil, nil
 		}
-		if f = w.store.d.fault(err); f == nil || !f.again || try == writeTries {
+		if f = w.store.d.fault(err); f == nil || !f.again || try == writeTries || time.Since(began) > tryTime {
 			return nil, f, w.judge(f, err)
 		}
 		w.store.log.Debug("the transaction is tried again", "try", try, "error", err)
@@ -139,6 +143,17 @@ func (w *writer) persist(batch []*job) (answers []error, f *fault, err error) {
 			w.discard()
 		}
 		time.Sleep(pause(try))
+	}
+}
+
+// fit has the next transaction be smaller if this one took a good part of the time
+// it may take, as behind a slow network: more changes than it has time for would
+// all fail together.
+func (w *writer) fit(took time.Duration) {
+	if limit := w.store.d.txTime; limit > 0 && took > limit/4 {
+		w.most = max(1, w.most/4)
+	} else {
+		w.most = min(maxBatch, 2*w.most)
 	}
 }
 
