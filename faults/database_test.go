@@ -10,14 +10,19 @@ import (
 	"certstate/store/storetest"
 )
 
-// site is a PostgreSQL server of a test's own, and the way to it.
+// site is a database of PostgreSQL and the way to it.
 type site struct {
-	cluster *storetest.Cluster
-	link    *link
+	cluster  *storetest.Cluster // nil: the tests' own, which others use too
+	database string             // its URL without the link
+	link     *link
 }
 
-func newSite(t testing.TB) *site {
+func newSite(t testing.TB, alone bool) *site {
 	t.Helper()
+	if !alone {
+		database := storetest.Postgres(t)
+		return &site{nil, database, newLink(t, database)}
+	}
 	cluster, err := storetest.Start()
 	if err != nil {
 		t.Skip("no PostgreSQL: ", err)
@@ -27,7 +32,7 @@ func newSite(t testing.TB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &site{cluster, newLink(t, database)}
+	return &site{cluster, database, newLink(t, database)}
 }
 
 const (
@@ -41,20 +46,21 @@ const (
 // clients hear of it.
 var databaseOutages = []struct {
 	name  string
+	alone bool // it needs a server of its own
 	cause func(*site) error
 	mend  func(*site) error
 	until time.Duration // changes are refused
 	flaws []string
 }{
-	{"the database crashes and is started again",
+	{"the database crashes and is started again", true,
 		func(s *site) error { s.cluster.Crash(); return nil },
 		func(s *site) error { return s.cluster.Restart() }, noticed,
 		[]string{unaware, unrecovering, boastful}},
-	{"the database hangs",
+	{"the database hangs", true,
 		func(s *site) error { return s.cluster.Pause() },
 		func(s *site) error { return s.cluster.Resume() }, hung,
 		[]string{unrecovering, boastful}},
-	{"nothing arrives any more",
+	{"nothing arrives any more", false,
 		func(s *site) error { s.link.turn(weather{silent: true}); return nil },
 		func(s *site) error { s.link.turn(weather{}); return nil }, hung,
 		[]string{unrecovering, boastful}},
@@ -64,7 +70,7 @@ func TestDatabaseOutages(t *testing.T) {
 	for _, row := range databaseOutages {
 		run := func(t testing.TB, flaws ...string) {
 			t.Helper()
-			at := newSite(t)
+			at := newSite(t, row.alone)
 			r := newRegister(t, at.link.database)
 			s := r.serveFlawed(t, flaws)
 			l := newLoad(newClient(r, transport()), []string{s.url}, 0)
@@ -97,7 +103,7 @@ func TestDatabaseDisturbances(t *testing.T) {
 	for _, row := range disturbances {
 		run := func(t testing.TB, flaws ...string) {
 			t.Helper()
-			at := newSite(t)
+			at := newSite(t, false)
 			r := newRegister(t, at.link.database)
 			s := r.serveFlawed(t, flaws)
 			l := newLoad(newClient(r, transport()), []string{s.url}, 0)
@@ -133,12 +139,12 @@ func loseAnswer(_ testing.TB, s *site) error {
 
 // terminate ends the connections that servers have, by the database.
 func terminate(t testing.TB, s *site) error {
-	conn, err := pgx.Connect(t.Context(), s.cluster.URL("postgres"))
+	conn, err := pgx.Connect(t.Context(), s.database)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(t.Context())
-	_, err = conn.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'certstate'")
+	_, err = conn.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 	if err != nil {
 		err = fmt.Errorf("terminate: %w", err)
 	}
