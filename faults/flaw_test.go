@@ -93,6 +93,7 @@ var flawed = map[string]string{
 	boastful:     "/readyz is 503",
 	resigned:     "ServiceUnavailable",
 	impatient:    lost,
+	clockbound:   "times that fall",
 	heedless:     "acknowledged after the disk failed",
 }
 
