@@ -90,4 +90,7 @@ soak: ## the slow tests
 	$(GO) test ./faults -run TestBalanced -balance-time=10m -balance-every=5s -timeout 2h -v
 	$(GO) test ./faults -run TestRollingRestart -rolls=50 -timeout 1h -v
 	$(GO) test ./faults -run TestLinearizable -histories=330 -history-length=2000 -history-kills=5 -timeout 6h
+	$(GO) test ./faults -run TestPowerCuts -power-cuts=600 -timeout 2h -v
+	$(GO) test ./faults -run TestPoints -point-rounds=50 -timeout 3h -v
+	$(GO) test ./faults -run 'TestStorage|TestCheckpoint|TestDatabase|TestClock' -count=10 -all-flaws -timeout 3h
 	$(MAKE) fuzz FUZZTIME=15000000x

@@ -35,10 +35,21 @@
 // (owner_test.go): they know what each answer must be, and none may be a failure. They repeat
 // requests as Microsoft's SDKs do (sdk_test.go) and in no other way.
 //
-// Each judge is shown broken servers that it must catch (seeded_test.go). They are faults between client
-// and server, so no switch for them is in the program.
+// Each judge is shown broken servers that it must catch (seeded_test.go).
 //
-// A fault that takes away what was acknowledged before it, as a power cut may not,
-// is judged the same way. A test that fails keeps its folder and says where it is: the
+// Faults of a server's surroundings are real ones. A disk is a file system in a file
+// or in memory (disk_test.go), whose power is cut by the kernel's own call
+// (power_test.go) and which is filled, locked, damaged and made read-only; strace has the kernel
+// fail writes and syncs (strace_test.go); the way to PostgreSQL loses, delays and cuts what
+// passes (link_test.go). An outage (outage_test.go) says what clients, /readyz and the log
+// have to be told of such a fault.
+//
+// What cannot be done from outside is done by a second build (seam_test.go): go build
+// -overlay gives the compiler other texts for some files, with points at which the
+// process dies (points_test.go), flaws that it can be told to have (flaw_test.go) and a clock
+// that can be set. The source has nothing of that. Each test of a fault is run on a
+// server with a flaw, too, and must see it.
+//
+// A test that fails keeps its folder and says where it is: the
 // servers' logs, and what the judges have drawn.
 package faults

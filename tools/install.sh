@@ -15,5 +15,7 @@ need cc "gcc libc6-dev" "the race detector and the cgo SQLite driver"
 need /usr/lib/postgresql/15/bin/postgres postgresql-15 "the tests on PostgreSQL"
 need /usr/sbin/haproxy haproxy "the tests behind HAProxy"
 need /usr/sbin/nginx nginx "the tests behind nginx"
+need strace strace "the tests in which the kernel fails a server's writes and syncs"
+need mkfs.ext4 e2fsprogs "the tests on a disk of their own: power cuts, a read-only file system"
 need node "nodejs npm" "the JavaScript clients"
 exit 0
