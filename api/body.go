@@ -37,6 +37,7 @@ func decode[T any](x *exchange, limit int64, from func([]byte) (T, error)) (none
 	if err != nil {
 		return none, err
 	}
+	x.fingerprint(data)
 	return from(data)
 }
 

@@ -27,6 +27,7 @@ var faces = map[certstate.Code]face{
 	certstate.NotFound:        {http.StatusNotFound, "ResourceNotFound", true},
 	certstate.NotAllowed:      {http.StatusMethodNotAllowed, "Request_BadRequest", false},
 	certstate.NotAcceptable:   {http.StatusNotAcceptable, "NotAcceptable", false},
+	certstate.Unimplemented:   {http.StatusNotImplemented, "NotImplemented", false},
 	certstate.Gone:            {http.StatusGone, "syncStateNotFound", false},
 	certstate.Conflict:        {http.StatusConflict, "Conflict", false},
 	certstate.Precondition:    {http.StatusPreconditionFailed, "ConditionNotMet", true},
@@ -82,6 +83,9 @@ func (x *exchange) fail(err error) {
 	}
 	x.err, x.code = err, f.code
 	h := x.w.Header()
+	if strings.HasPrefix(target, repeatPrefix) {
+		h.Set(repeatResult, "rejected")
+	}
 	switch f.status {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", x.challenge())

@@ -15,8 +15,8 @@ import (
 // is: nothing in it depends on a request.
 type description struct{ xml, json, openAPI []byte }
 
-func describe(baseURL string) (d description, err error) {
-	model := schema()
+func describe(baseURL string, repeats bool) (d description, err error) {
+	model := schema(repeats)
 	if d.xml, err = model.XML(); err != nil {
 		return d, err
 	}
@@ -108,7 +108,7 @@ func local(name string) string { return strings.TrimPrefix(name, graphNamespace+
 
 // schema is the model of the service, in the words of Graph's CSDL where it has
 // them.
-func schema() *csdl.Document {
+func schema(repeats bool) *csdl.Document {
 	entity := csdl.Type{Name: aliased(certstate.TypeName)}
 	entities := csdl.Type{Name: entity.Name, Collection: true, Nullable: true}
 	graph := csdl.Schema{
@@ -128,7 +128,7 @@ func schema() *csdl.Document {
 	if bound("history") != nil {
 		own = []csdl.Schema{ownSchema(entity)}
 	}
-	graph.Annotations = append(described(), csdl.Annotated{Target: graphAlias + ".GraphService", Annotations: serviceCapabilities()},
+	graph.Annotations = append(described(), csdl.Annotated{Target: graphAlias + ".GraphService", Annotations: serviceCapabilities(repeats)},
 		csdl.Annotated{Target: graphAlias + "." + singleton + "/" + odata.Collection, Annotations: capabilities()})
 	return &csdl.Document{References: vocabularies(), Schemas: append([]csdl.Schema{graph}, own...)}
 }

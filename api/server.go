@@ -57,7 +57,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	self, err := describe(cfg.BaseURL)
+	self, err := describe(cfg.BaseURL, cfg.Store.Repeats() > 0)
 	return &Server{cfg: cfg, root: cfg.BaseURL + "/beta", routes: routes, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer, describe: self,
 		throttle: throttle{Throttle: cfg.Throttle}}, err
 }
@@ -85,6 +85,7 @@ type exchange struct {
 	tenant    store.Tenant
 	rep       odata.Representation
 	prefs     odata.Preferences
+	once      *certstate.Once // nil unless the request may be repeated
 
 	status int
 	code   string // error.code of the answer, "" for a success
@@ -130,6 +131,9 @@ func (x *exchange) serve() error {
 		return err
 	}
 	x.route = rt
+	if err := x.repeatable(); err != nil {
+		return err
+	}
 	if !rt.anonymous() && !x.principal.May(rt.permissions...) {
 		return certstate.Errorf(certstate.Forbidden, "",
 			"Application is not authorized to perform this operation. Application must have one of the following scopes: %s", rt.scopes())
@@ -223,7 +227,7 @@ var constantHeaders = []struct {
 	{"Cache-Control", []string{"no-cache"}},
 	{"X-Content-Type-Options", []string{"nosniff"}},
 	{"Access-Control-Allow-Origin", []string{"*"}},
-	{"Access-Control-Expose-Headers", []string{"ETag, Location, OData-Version, Preference-Applied, Content-Range, request-id, client-request-id, Retry-After"}},
+	{"Access-Control-Expose-Headers", []string{"ETag, Location, OData-Version, Preference-Applied, Content-Range, Repeatability-Result, request-id, client-request-id, Retry-After"}},
 }
 
 var transportSecurity = []string{"max-age=31536000"}
@@ -232,7 +236,8 @@ var transportSecurity = []string{"max-age=31536000"}
 func (x *exchange) preflight() {
 	h := x.w.Header()
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PATCH, DELETE")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, If-Match, If-None-Match, Prefer, OData-Version, OData-MaxVersion, client-request-id, SdkVersion, ConsistencyLevel, "+reasonHeader)
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, If-Match, If-None-Match, Prefer, OData-Version, OData-MaxVersion, client-request-id, SdkVersion, ConsistencyLevel, "+
+		strings.Join(append(repeatHeaders, reasonHeader), ", "))
 	h.Set("Access-Control-Max-Age", "3600")
 	x.write(http.StatusOK, nil)
 }

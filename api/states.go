@@ -280,5 +280,5 @@ func (x *exchange) cause() (certstate.Cause, error) {
 	if !utf8.ValidString(reason) || utf8.RuneCountInString(reason) > maxReason {
 		return certstate.Cause{}, certstate.Errorf(certstate.Invalid, reasonHeader, "%s must be UTF-8 text of at most %d characters.", reasonHeader, maxReason)
 	}
-	return certstate.Cause{Actor: x.principal.Actor(), Reason: reason}, nil
+	return certstate.Cause{Actor: x.principal.Actor(), Reason: reason, Once: x.once}, nil
 }

@@ -42,6 +42,7 @@ var backupTables = func() []table {
 		{"state", record},
 		{"past", append(append([]string{}, record...), "n")},
 		{"change", split("part, tenant, " + changeColumns)},
+		{"once", split("part, tenant, key, print, id, ver, until")}, // those of the changes above alone: nothing of what came after
 	}
 }()
 

@@ -21,6 +21,10 @@
 // (history.go). What queries compare other than the text as written (keys,
 // words) is derived data, in columns and a table of its own (derived.go).
 //
+// A request that may be sent again leaves a row in once, by the transaction of
+// its change: which version it was answered with. From that the same request has
+// the same answer (repeat.go).
+//
 // What one engine does otherwise than another is in its dialect (dialect.go): data
 // and small functions, no statement twice. Several servers write to one
 // PostgreSQL database: there the lock of the part's row in seq does what SQLite's

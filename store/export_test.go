@@ -65,3 +65,9 @@ func (s *Store) Checkpoint(ctx context.Context) error {
 	_, err := s.write.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
 	return err
 }
+
+// Remembered is how many requests of a tenant are remembered.
+func (s *Store) Remembered(ctx context.Context, t Tenant) (n int, err error) {
+	err = s.read.QueryRowContext(ctx, s.d.rebind("SELECT count(*) FROM once WHERE tenant = $1"), t.no).Scan(&n)
+	return n, err
+}

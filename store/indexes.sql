@@ -18,3 +18,4 @@ CREATE INDEX state_thumbprint_sha256 ON state (tenant, thumbprint_sha256_hex) WH
 CREATE INDEX state_device_id ON state (tenant, device_id) WHERE device_id <> ''
 CREATE INDEX past_id ON past (part, id, n)
 CREATE INDEX past_tenant ON past (tenant, n)
+CREATE INDEX once_until ON once (part, until)

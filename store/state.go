@@ -189,7 +189,8 @@ func (s *Store) Get(ctx context.Context, t Tenant, id string, set certstate.Set)
 }
 
 // Create adds a record and returns it as stored. Without an id it gets a GUID;
-// an id in use is a Conflict.
+// an id in use is a Conflict, unless the record is what the same request made a
+// moment ago (repeat.go).
 func (s *Store) Create(ctx context.Context, t Tenant, in certstate.State, by certstate.Cause) (*certstate.State, error) {
 	if !in.ID.Valid {
 		in.ID = edm.Str(uuid.NewString())
@@ -197,7 +198,13 @@ func (s *Store) Create(ctx context.Context, t Tenant, in certstate.State, by cer
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
-	err := s.do(ctx, func(tx *tx) error { return tx.create(t, &in, by) })
+	err := s.do(ctx, func(tx *tx) error {
+		out, err := tx.once(t, by.Once, func() (*certstate.State, error) { return tx.createOnce(t, &in, by) })
+		if err == nil {
+			in = *out
+		}
+		return err
+	})
 	return &in, err
 }
 
@@ -232,8 +239,8 @@ type Match func(version int64) bool
 // Update gives the record the values that the properties of set have in the
 // patch, and returns it as stored. A patch that changes nothing leaves no trace.
 func (s *Store) Update(ctx context.Context, t Tenant, id string, patch *certstate.State, set certstate.Set, match Match, by certstate.Cause) (out *certstate.State, err error) {
-	err = s.do(ctx, func(tx *tx) error {
-		out, err = tx.update(t, id, patch, set, match, by)
+	err = s.do(ctx, func(tx *tx) (err error) {
+		out, err = tx.once(t, by.Once, func() (*certstate.State, error) { return tx.update(t, id, patch, set, match, by) })
 		return err
 	})
 	return out, err
@@ -275,7 +282,10 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 
 // Delete removes a record.
 func (s *Store) Delete(ctx context.Context, t Tenant, id string, match Match, by certstate.Cause) error {
-	return s.do(ctx, func(tx *tx) error { return tx.delete(t, id, match, by) })
+	return s.do(ctx, func(tx *tx) error {
+		_, err := tx.once(t, by.Once, func() (*certstate.State, error) { return nil, tx.delete(t, id, match, by) })
+		return err
+	})
 }
 
 func (tx *tx) delete(t Tenant, id string, match Match, by certstate.Cause) error {

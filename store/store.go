@@ -30,8 +30,9 @@ type Store struct {
 	now   func() time.Time
 	log   *slog.Logger
 
-	rare  int           // rareUpTo, and
-	limit time.Duration // statementTime, which tests set
+	rare    int           // rareUpTo, and
+	limit   time.Duration // statementTime, which tests set
+	repeats time.Duration // as in Options
 
 	watching chan struct{} // holds an entry for each query that may take long
 	tenants  tenantCache
@@ -57,6 +58,9 @@ type Options struct {
 	// History is how long changes and past versions are kept, 0 for ever. The
 	// server sees to it.
 	History time.Duration
+	// Repeats is how long after it was first sent a request may be repeated, at
+	// most what History is; 0: none may.
+	Repeats time.Duration
 	Now     func() time.Time // nil: time.Now
 	Log     *slog.Logger     // nil: slog.Default
 }
@@ -68,7 +72,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, watching: make(chan struct{}, max(1, readConns()-2)), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
+	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, repeats: o.Repeats, watching: make(chan struct{}, max(1, readConns()-2)), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
 	s.queries.d = d
 	if s.now == nil {
 		s.now = time.Now
@@ -84,6 +88,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	if o.Serve && o.History > 0 {
 		s.wg.Go(func() { s.pruner(o.History) })
+	}
+	if o.Serve && o.Repeats > 0 {
+		s.wg.Go(s.forgetter)
 	}
 	return s, nil
 }
