@@ -30,7 +30,7 @@ func (x *exchange) batch() error {
 	if _, err := odata.ParseQuery(x.r.URL.RawQuery, odata.NoOptions); err != nil {
 		return err
 	}
-	in, err := decode(x, maxBatchBody, odata.DecodeBatch)
+	in, err := decoded(x, odata.DecodeBatch)
 	if err != nil {
 		return err
 	}

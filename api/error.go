@@ -75,6 +75,9 @@ func (x *exchange) fail(err error) {
 		x.status, x.code, x.err = statusClientGone, "ClientClosedRequest", err
 		return
 	}
+	if isShed(err) {
+		x.s.load.hold(x.r.Context())
+	}
 	err = x.s.cfg.Store.Judge(err)
 	f := faces[certstate.ErrorCode(err)]
 	message, target := "The server could not answer. Its log has the reason under this request-id.", ""

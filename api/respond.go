@@ -41,9 +41,10 @@ func (x *exchange) plain(status int, text string) {
 	x.write(status, []byte(text))
 }
 
-// write sends the answer, whole and with its length. A client that has gone
-// hears nothing; there is no one to tell.
+// write sends the answer, whole and with its length, once the request has given
+// its turn back. A client that has gone hears nothing; there is no one to tell.
 func (x *exchange) write(status int, body []byte) {
+	x.leave()
 	x.status = status
 	h := x.w.Header()
 	if len(body) >= gzipFrom && acceptsGzip(x.r.Header) {

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -24,6 +26,7 @@ type Config struct {
 	Store            *store.Store
 	Auth             *auth.Verifier
 	Throttle         Throttle
+	InFlight         int              // requests that read, and as many that write, worked on or waiting at once; 0: DefaultInFlight
 	Now              func() time.Time // nil: time.Now
 	Log              *slog.Logger     // nil: slog.Default
 }
@@ -37,6 +40,7 @@ type Server struct {
 	sealer   *odata.Sealer
 	describe description
 	throttle throttle
+	load     *load
 	draining atomic.Bool
 }
 
@@ -59,7 +63,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	self, err := describe(cfg.BaseURL, cfg.Store.Repeats() > 0)
 	return &Server{cfg: cfg, root: cfg.BaseURL + "/beta", routes: routes, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer, describe: self,
-		throttle: throttle{Throttle: cfg.Throttle}}, err
+		throttle: throttle{Throttle: cfg.Throttle}, load: newLoad(cmp.Or(cfg.InFlight, DefaultInFlight()), cfg.Log)}, err
 }
 
 // Drain makes /readyz fail, so that a balancer sends no more requests.
@@ -86,6 +90,11 @@ type exchange struct {
 	rep       odata.Representation
 	prefs     odata.Preferences
 	once      *certstate.Once // nil unless the request may be repeated
+
+	turn *lane         // that the request has a turn of, nil for none
+	buf  *bytes.Buffer // of the body that is held, nil for none
+	data []byte        // the body, decompressed
+	held int64         // bytes read of it, compressed and decompressed
 
 	status int
 	code   string // error.code of the answer, "" for a success
@@ -150,6 +159,11 @@ func (x *exchange) serve() error {
 			return err
 		}
 	}
+	defer x.drop()
+	if err := x.enter(); err != nil {
+		return err
+	}
+	defer x.leave()
 	return rt.handle(x)
 }
 
@@ -283,7 +297,11 @@ func (x *exchange) log() {
 	if x.err != nil {
 		attrs = append(attrs, slog.String("code", x.code), slog.String("error", x.err.Error()))
 	}
-	if x.status >= 500 {
+	switch {
+	case isShed(x.err): // many, when there is least time for them
+		x.s.load.count()
+		level = slog.LevelDebug
+	case x.status >= 500:
 		level = slog.LevelError
 	}
 	// Not LogAttrs: it would look for its caller, which is always this line.

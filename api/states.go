@@ -225,7 +225,7 @@ func (x *exchange) change() (in change, err error) {
 	if in.by, err = x.cause(); err != nil {
 		return in, err
 	}
-	in.body, err = x.body()
+	in.body, err = decoded(x, odata.DecodeBody)
 	return in, err
 }
 

@@ -110,15 +110,25 @@ func (s *Store) watched(ctx context.Context, cheap bool) (context.Context, conte
 		// its own, which costs more than most statements.
 		return context.WithoutCancel(ctx), func() {}, nil
 	}
+	tooMany := certstate.Errorf(certstate.Unavailable, "", "Too many queries are being answered. Try again.")
+	if s.waiting.Add(1) > maxWaiting {
+		s.waiting.Add(-1)
+		return nil, nil, tooMany
+	}
+	defer s.waiting.Add(-1)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.limit, errTooSlow)
 	select {
 	case s.watching <- struct{}{}:
 		return ctx, func() { cancel(); <-s.watching }, nil
 	case <-ctx.Done():
 		cancel()
-		return nil, nil, certstate.Errorf(certstate.Unavailable, "", "Too many queries are being answered. Try again.")
+		return nil, nil, tooMany
 	}
 }
+
+// maxWaiting is how many queries that may take long wait for their turn. More
+// would not get one in time, and would be in the way of those that are cheap.
+const maxWaiting = 64
 
 var errTooSlow = certstate.Errorf(certstate.Invalid, "$filter",
 	"The query takes longer than %s on this register: narrow it, by a date, a status, an issuer or a user, or sort by one of them.", statementTime)

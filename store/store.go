@@ -35,6 +35,7 @@ type Store struct {
 	repeats time.Duration // as in Options
 
 	watching chan struct{} // holds an entry for each query that may take long
+	waiting  atomic.Int64  // queries that wait for a place in it
 	tenants  tenantCache
 	queries  statements
 	counts   counts

@@ -76,6 +76,7 @@ func (a *app) runServer(ctx context.Context, set *settings, log *slog.Logger) (e
 		AuthorizationURI: authorizationURI(set.issuers[0].Template),
 		ClientID:         cmp.Or(set.ClientID, set.Audiences[0]),
 		Throttle:         set.throttle,
+		InFlight:         set.InFlight,
 		Log:              log,
 	}, auth.Config{Issuers: set.issuers, Audiences: set.Audiences, Log: log})
 	if err != nil {
