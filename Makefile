@@ -9,7 +9,7 @@ GO ?= go
 # Executions: a time may fail without a finding (golang/go#75804, mended in Go 1.27).
 FUZZTIME ?= 150000x
 
-.PHONY: help run build test check vet lint vuln race purego fuzz test-clients bench bench-query bench-backup soak tools
+.PHONY: help run build test check vet lint vuln race purego fuzz test-clients bench bench-query bench-backup bench-overload soak tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -76,7 +76,13 @@ bench-query: ## queries against statements written by hand, at a million records
 bench-backup: ## a million records backed up under load and restored into each engine, beside a copy of the file
 	$(GO) run ./bench -backup -rows 1000000 -seconds 10
 
-soak: ## the slow tests
+bench-overload: ## ten times what the server can do for a minute, and a busy neighbour
+	$(GO) run ./bench -overload -seconds 60
+
+SOAK ?= 30m
+
+soak: ## the slow tests; SOAK is how long a bearable load lasts
+	$(GO) run ./bench -soak $(SOAK)
 	$(GO) test ./store -run '^TestKill$$' -crash-cycles=3000 -timeout 3h
 	$(GO) test ./store -run TestBackup -backups=300 -timeout 2h
 	$(GO) test ./store -run TestPruneChanges -prunes=200 -timeout 2h

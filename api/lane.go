@@ -149,6 +149,13 @@ func (l *lane) forget(w *waiter) bool {
 	}
 }
 
+// len is how many wait.
+func (l *lane) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting
+}
+
 // remove takes a waiter out. Its caller holds the lock.
 func (l *lane) remove(w *waiter) {
 	q := l.queues[w.tenant]

@@ -13,15 +13,9 @@ import (
 // waits starts a request that wants a turn and returns once it waits.
 func waits(t *testing.T, l *lane, tenant string, got func(error)) {
 	t.Helper()
-	before := waiting(l)
+	before := l.len()
 	go func() { got(l.take(t.Context(), tenant)) }()
-	until(t, func() bool { return waiting(l) > before })
-}
-
-func waiting(l *lane) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.waiting
+	until(t, func() bool { return l.len() > before })
 }
 
 func until(t *testing.T, holds func() bool) {
@@ -91,7 +85,7 @@ func TestLaneSheds(t *testing.T) {
 	for range 5 {
 		l.give()
 	}
-	until(t, func() bool { return waiting(l) == 0 })
+	until(t, func() bool { return l.len() == 0 })
 }
 
 // A request whose client goes away while it waits leaves neither a place nor a

@@ -23,9 +23,14 @@ type load struct {
 	log           *slog.Logger
 }
 
+// Waiting is how many requests wait for their turn.
+func (s *Server) Waiting() (reads, writes int) {
+	return s.load.reads.len(), s.load.writes.len()
+}
+
 // DefaultInFlight is how many requests that read, and how many that write, are
 // worked on or wait, unless Config says otherwise.
-func DefaultInFlight() int { return min(max(512*runtime.GOMAXPROCS(0), 1024), 8192) }
+func DefaultInFlight() int { return min(max(256*runtime.GOMAXPROCS(0), 512), 4096) }
 
 const (
 	// Reads share a few connections. There are turns for twice as many as may wait
@@ -89,6 +94,25 @@ func (x *exchange) leave() {
 		x.turn.give()
 		x.turn = nil
 	}
+}
+
+// overCapacity marks the context of a connection.
+type overCapacity struct{}
+
+// OverCapacity marks a connection that is one too many, by the context of its
+// requests: health is told on it, and all else refused.
+func OverCapacity(ctx context.Context) context.Context {
+	return context.WithValue(ctx, overCapacity{}, true)
+}
+
+// tooMany reports whether the request came on such a connection, which is closed
+// then.
+func (x *exchange) tooMany() bool {
+	surplus := x.r.Context().Value(overCapacity{}) != nil
+	if surplus {
+		x.w.Header().Set("Connection", "close")
+	}
+	return surplus
 }
 
 // isShed reports whether err refuses a request for there being too many.

@@ -114,11 +114,14 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) *exchange {
 
 // run is the rest of an exchange, down to its line in the log.
 func (x *exchange) run() {
+	surplus := x.tooMany()
 	switch {
 	case x.r.URL.Path == "/healthz":
 		x.plain(http.StatusOK, "ok")
 	case x.r.URL.Path == "/readyz":
 		x.ready()
+	case surplus:
+		x.fail(errShed)
 	case x.r.Method == http.MethodOptions:
 		x.preflight()
 	default:

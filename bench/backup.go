@@ -29,7 +29,11 @@ const maxBlocked = 250 * time.Millisecond
 
 // backups measures a backup of a server that is written to and its restore into each
 // engine, and compares what was restored with the source at the change the backup ends with.
-func backups(ctx context.Context, o options, dir, program string, set *dataset, server *target, out io.Writer) error {
+func backups(ctx context.Context, out io.Writer, o options, dir, program string, set *dataset, is *authtest.Issuer) error {
+	server, err := startServer(ctx, dir, program, set, is)
+	if err != nil {
+		return err
+	}
 	file := filepath.Join(dir, "backup.gz")
 	alone, err1 := beside(ctx, server, func() error { return pause(ctx, time.Duration(o.seconds*float64(time.Second))) })
 	backed, err2 := beside(ctx, server, func() error {

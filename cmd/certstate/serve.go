@@ -91,7 +91,8 @@ func (a *app) runServer(ctx context.Context, set *settings, log *slog.Logger) (e
 		server.Drain()
 		time.Sleep(time.Duration(set.Drain) * time.Second) // a balancer has to see it
 	}
-	return listen(ctx, l, certs, server, drain, log)
+	defer reportOnSignal(log, server.Waiting)()
+	return listen(ctx, l, set.Connections, certs, server, drain, log)
 }
 
 // newAPI joins the rooms: store, auth, api.
@@ -118,8 +119,12 @@ const shutdownTime = 20 * time.Second
 
 // listen serves until ctx ends or a signal comes, and while drain runs; then it
 // finishes what was accepted. A second signal ends it at once.
-func listen(ctx context.Context, l net.Listener, certs *tls.Config, h http.Handler, drain func(), log *slog.Logger) error {
+func listen(ctx context.Context, l net.Listener, conns int, certs *tls.Config, h http.Handler, drain func(), log *slog.Logger) error {
+	limit := limitConns(l, cmp.Or(conns, defaultConns()))
+	l = limit
 	srv := &http.Server{
+		ConnState:         limit.track,
+		ConnContext:       limit.mark,
 		Handler:           h,
 		TLSConfig:         certs,
 		ReadHeaderTimeout: 5 * time.Second,

@@ -30,6 +30,7 @@ type settings struct {
 	TLSKey        string   // PEM file
 	HistoryDays   int      // how long changes and past versions are kept, 0 for ever
 	RepeatMinutes int      // how long after it was first sent a request may be repeated, 0 for never
+	Connections   int      // at once; 0: defaultConns
 	InFlight      int      // see api.Config; 0: api.DefaultInFlight
 	BehindProxy   bool     // plain HTTP on an address that is not loopback
 	Throttle      string   // see api.ParseThrottle
@@ -53,7 +54,8 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.BoolVar(&s.BehindProxy, "behind-proxy", false, "serve plain HTTP on an address that is not loopback: a proxy in front does TLS")
 	f.IntVar(&s.HistoryDays, "history-days", 400, "how many `days` changes and past versions of records are kept, 0 for ever")
 	f.IntVar(&s.RepeatMinutes, "repeatability-minutes", repeatMinutes, "how many `minutes` after it was first sent a request may be sent again (Repeatability-Request-ID), 0 for never")
-	f.IntVar(&s.InFlight, "in-flight", 0, "how many `requests` that read, and as many that write, are worked on or wait at once; more get 503 with Retry-After (default: 512 for each processor, at least 1024)")
+	f.IntVar(&s.InFlight, "in-flight", 0, "how many `requests` that read, and as many that write, are worked on or wait at once; more get 503 with Retry-After (default: 256 for each processor, at least 512)")
+	f.IntVar(&s.Connections, "connections", 0, "how many `connections` there may be at once; idle ones make room for new ones (default: 2048 for each processor, at least 4096)")
 	throttleFlag(f, &s.Throttle)
 	f.IntVar(&s.Drain, "drain-seconds", 0, "how many `seconds` to go on serving after SIGTERM while /readyz says 503, so that a balancer turns away first; at least twice the interval of its checks")
 	logFlags(f, &s.LogFormat, "json", &s.LogLevel)
@@ -119,6 +121,9 @@ func (s *settings) check() error {
 	}
 	if s.RepeatMinutes < 0 || s.RepeatMinutes > maxRepeatMinutes {
 		fail("--repeatability-minutes %d: give a number of minutes up to %d, or 0 to remember no requests", s.RepeatMinutes, maxRepeatMinutes)
+	}
+	if s.Connections < 0 {
+		fail("--connections %d: give a number from 1 up, or 0 for the default", s.Connections)
 	}
 	if s.InFlight < 0 || s.InFlight == 1 {
 		fail("--in-flight %d: give a number from 2 up, or 0 for the default", s.InFlight)
