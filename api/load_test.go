@@ -227,3 +227,22 @@ func TestBodiesAreBounded(t *testing.T) {
 		t.Errorf("%d bytes of bodies are still counted", n)
 	}
 }
+
+// A server whose database cannot be used says so, and when to ask again.
+func TestNotReady(t *testing.T) {
+	h := start(t)
+	if err := h.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{"/readyz": http.StatusServiceUnavailable, "/healthz": http.StatusOK} {
+		res, body := call(t, h, "", "GET", h.url+path, "")
+		if res.StatusCode != want || want == http.StatusServiceUnavailable && (res.Header.Get("Retry-After") != "1" || !strings.Contains(body, "shutting down")) {
+			t.Errorf("%s: %d %q, Retry-After %q", path, res.StatusCode, body, res.Header.Get("Retry-After"))
+		}
+	}
+	res, body := call(t, h, "writer", "POST", h.url+collection, "{}")
+	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "1" {
+		t.Errorf("a change: %d %s", res.StatusCode, body)
+	}
+	checkErrorShape(t, res, []byte(body))
+}

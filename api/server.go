@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -265,10 +266,19 @@ func (x *exchange) ready() {
 		x.plain(http.StatusServiceUnavailable, "shutting down")
 	case err != nil:
 		x.err = err
-		x.plain(http.StatusServiceUnavailable, "the database cannot be used; see the log")
+		x.w.Header().Set("Retry-After", "1")
+		x.plain(http.StatusServiceUnavailable, notReady(err))
 	default:
 		x.plain(http.StatusOK, "ready")
 	}
+}
+
+// notReady is what a client may read of why the store is not ready.
+func notReady(err error) string {
+	if e, ok := errors.AsType[*certstate.Error](err); ok {
+		return e.Message
+	}
+	return "The register's database cannot be used. Its log has the reason."
 }
 
 // log writes the request's one line. It holds no token, no body, no query and

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -125,6 +126,9 @@ func checkSQLiteFile(path string) (empty bool, err error) {
 		return false, err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
+		return false, unwritable(path, err)
+	}
 	if err != nil {
 		return false, err
 	}

@@ -47,8 +47,9 @@ type Store struct {
 	stop   chan struct{}
 	failed atomic.Pointer[error] // set once a write may not have reached the disk
 
-	refused atomic.Pointer[error] // why the engine took no change, until it takes one (ready.go)
-	trying  atomic.Bool
+	probing   time.Duration         // probeEvery, which tests set
+	unwritten atomic.Pointer[fault] // why changes are refused, nil while they are taken
+	unread    atomic.Pointer[fault] // set once a read found the file damaged
 }
 
 // Options say how a database is opened.
@@ -73,7 +74,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, repeats: o.Repeats, watching: make(chan struct{}, max(1, readConns()-2)), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
+	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, repeats: o.Repeats, probing: probeEvery, watching: make(chan struct{}, max(1, readConns()-2)), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
 	s.queries.d = d
 	if s.now == nil {
 		s.now = time.Now

@@ -42,8 +42,8 @@ func (s *Store) enqueue(j *job) error {
 	if s.closed.Load() {
 		return errClosed
 	}
-	if s.failed.Load() != nil {
-		return errEnded
+	if err := s.failed.Load(); err != nil {
+		return faultEnded.of(nil)
 	}
 	select {
 	case s.queue <- j:
@@ -61,6 +61,8 @@ type writer struct {
 	most  int // jobs in the next transaction
 	lastK int64
 	node  *node // nil: none was taken yet, or the dialect has none
+
+	warned time.Time // that the clock has stepped back
 }
 
 func (w *writer) run() {
@@ -121,7 +123,7 @@ func (w *writer) commit(batch []*job) {
 // persist tries the transaction again where that may help and cannot do harm.
 func (w *writer) persist(batch []*job) (answers []error, f *fault, err error) {
 	if w.store.failed.Load() != nil {
-		return nil, faultDamaged, errEnded
+		return nil, faultDamaged, faultEnded.of(nil)
 	}
 	began := time.Now()
 	for try := 1; ; try++ {
@@ -195,7 +197,7 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 	}
 	for _, h := range tx.heads {
 		if h.changed {
-			w.store.took()
+			w.store.taking()
 		}
 	}
 	return answers, nil
@@ -266,8 +268,8 @@ func (w *writer) judge(f *fault, err error) error {
 		return err
 	case f.ends:
 		w.store.end(err)
-	case f.lasting():
-		w.store.refuse(err)
+	default:
+		w.store.refusing(f, err)
 	}
 	return f.of(err)
 }
@@ -396,6 +398,7 @@ func (tx *tx) head(t Tenant) (*head, error) {
 		return nil, fmt.Errorf("read the log's head: %w", err)
 	}
 	if at > h.now.Ticks {
+		tx.w.clockBehind(time.Duration(at-h.now.Ticks) * 100)
 		h.now = edm.DateTimeOffset{Ticks: at}
 	}
 	if tx.heads == nil {
