@@ -91,6 +91,7 @@ soak: ## the slow tests; SOAK is how long a bearable load lasts
 	CGO_ENABLED=0 $(GO) test ./store -run TestBitFlips -flips=5000 -timeout 1h -v
 	$(GO) test ./store -run MeanTheSame -queries=150000 -timeout 1h -v
 	CGO_ENABLED=0 $(GO) test ./store -run MeanTheSame -queries=100000 -timeout 1h -v
+	$(GO) test ./api -run TestLostAnswers -lost-answers=10000 -timeout 1h
 	$(GO) test ./api -run TestPagesUnderFire -page-rows=50000 -timeout 1h -v
 	$(GO) test ./store -run TestDeltaUnderFire -fire-kills=2000 -timeout 3h
 	$(GO) test ./faults -run TestBalanced -balance-time=10m -balance-every=5s -timeout 2h -v

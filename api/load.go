@@ -37,7 +37,7 @@ const (
 	// for a long query's turn in the store.
 	leastReads = 128
 	readTurns  = 64  // for each processor
-	writeTurns = 512 // two transactions' worth: one is filled while the other is on its way to the disk
+	writeTurns = 512 // at most two transactions' worth: one is filled while the other is on its way to the disk
 
 	// maxBodies bounds the bodies held at once beyond the first freeBody bytes of
 	// each, in bytes.
