@@ -198,6 +198,7 @@ func (p *parser) extKeyUsage(e der.Element) bool {
 		oid, good := der.OIDText(purpose.Body)
 		switch name := purposes[oid]; {
 		case !good:
+			p.note(BadExtension)
 			list.add(octetsHex(purpose.Body))
 		case name != "":
 			list.add(name + " (" + oid + ")")

@@ -40,7 +40,7 @@ func (p *parser) nextName(r *der.Reader) (string, error) {
 func (p *parser) name(e der.Element) string {
 	var rdns []string
 	for in := e.Children(); in.More(); {
-		set, err := in.Universal(der.Set)
+		set, err := p.read(&in, der.Set)
 		if err != nil {
 			p.note(BadName)
 			break
@@ -57,7 +57,7 @@ func (p *parser) name(e der.Element) string {
 func (p *parser) relativeName(set der.Element) string {
 	var values []string
 	for in := set.Children(); in.More(); {
-		attribute, err := in.Universal(der.Sequence)
+		attribute, err := p.read(&in, der.Sequence)
 		if err != nil {
 			p.note(BadName)
 			break
@@ -73,13 +73,16 @@ func (p *parser) relativeName(set der.Element) string {
 
 func (p *parser) attribute(e der.Element) (string, bool) {
 	in := e.Children()
-	id, err := in.Universal(der.OID)
+	id, err := p.read(&in, der.OID)
 	if err != nil {
 		return "", false
 	}
 	value, err := in.Next()
 	if err != nil {
 		return "", false
+	}
+	if value.NotDER {
+		p.note(NotDER)
 	}
 	p.end(&in)
 	oid, ok := der.OIDText(id.Body)

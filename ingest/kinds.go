@@ -37,6 +37,7 @@ var kinds = []kind{
 	{regexp.MustCompile(`^\(o.*?\)s`), privateKey},                       // EncryptedPrivateKeyInfo, RFC 5958 §3
 	{regexp.MustCompile(`^\(o.*?\)b$`), notCertificate(aPublicKey)},      // SubjectPublicKeyInfo
 	{regexp.MustCompile(`^ii$`), notCertificate(aPublicKey)},             // RSAPublicKey
+	{regexp.MustCompile(`^e0?$`), notCertificate("an OCSP response")},    // RFC 6960 §4.2.1
 	{regexp.MustCompile(`^\(i\(\)\(\)0?\)\(`), notCertificate(aRequest)}, // CertificationRequest, RFC 2986 §4.2
 	{regexp.MustCompile(`^\(i?\(\)\(\)t`), notCertificate(aCRL)},         // CertificateList, RFC 5280 §5.1
 	{certificateOutline, (*collector).candidate},
@@ -136,7 +137,7 @@ func writeOutline(s *strings.Builder, e der.Element, depth int) {
 }
 
 var letters = map[int]byte{
-	der.Integer: 'i', der.OctetString: 's', der.BitString: 'b', der.OID: 'o', der.UTCTime: 't', der.GeneralizedTime: 't',
+	der.Integer: 'i', der.OctetString: 's', der.BitString: 'b', der.OID: 'o', der.Enumerated: 'e', der.UTCTime: 't', der.GeneralizedTime: 't',
 }
 
 func letter(e der.Element) byte {
