@@ -9,7 +9,7 @@ GO ?= go
 # Executions: a time may fail without a finding (golang/go#75804, mended in Go 1.27).
 FUZZTIME ?= 150000x
 
-.PHONY: help run build test check vet lint vuln race purego fuzz test-clients bench bench-query bench-backup bench-overload soak tools
+.PHONY: help run build test check vet lint vuln race purego fuzz test-corpora test-clients bench bench-query bench-backup bench-overload soak tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -64,6 +64,10 @@ vuln: ## known vulnerabilities; says so where the database cannot be reached
 	  else cat vuln.out; rm -f vuln.out; exit 1; fi; \
 	else cat vuln.out; fi; rm -f vuln.out
 
+test-corpora: tools ## every fact of thousands of certificates against OpenSSL's and GnuTLS's own answers (minutes)
+	@./tools/install.sh corpora
+	$(GO) test ./ingest -run TestCorpora -corpora -v -timeout 1h
+
 test-clients: tools ## Microsoft's and HashiCorp's SDKs and others, unmodified, against the demo (first build: minutes and gigabytes)
 	./clients/run.sh
 
@@ -100,4 +104,5 @@ soak: ## the slow tests; SOAK is how long a bearable load lasts
 	$(GO) test ./faults -run TestPowerCuts -power-cuts=600 -timeout 2h -v
 	$(GO) test ./faults -run TestPoints -point-rounds=50 -timeout 3h -v
 	$(GO) test ./faults -run 'TestStorage|TestCheckpoint|TestDatabase|TestClock' -count=10 -all-flaws -timeout 3h
+	$(MAKE) test-corpora
 	$(MAKE) fuzz FUZZTIME=15000000x

@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -302,15 +303,20 @@ func TestNotACertificate(t *testing.T) {
 	}
 }
 
-// Each oddity and each limit says what it means.
+// Each oddity and each limit says what it means, and so does the document.
 func TestTablesAreComplete(t *testing.T) {
+	b, err := os.ReadFile("../docs/certificates.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	document := string(b)
 	for _, o := range certificate.Oddities {
-		if o.Oddity == "" || !strings.HasSuffix(o.Doc, ".") {
-			t.Errorf("%+v", o)
+		if row := fmt.Sprintf("| `%s` | %s |\n", o.Oddity, o.Doc); o.Oddity == "" || o.Doc == "" || !strings.Contains(document, row) {
+			t.Errorf("%q: %s", o.Oddity, o.Doc)
 		}
 	}
 	for _, l := range certificate.Limits {
-		if l.Name == "" || l.Max == 0 || l.Unit == "" || l.Reason == "" {
+		if row := fmt.Sprintf("| %s | %d %s |", l.Name, l.Max, l.Unit); l.Reason == "" || !strings.Contains(document, row) {
 			t.Errorf("%+v", l)
 		}
 	}
