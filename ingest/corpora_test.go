@@ -98,7 +98,7 @@ func collect(t *testing.T) (samples []sample) {
 					continue
 				}
 				seen[sum] = true
-				s := sample{origin: origin + strings.TrimPrefix(path, folder) + " (" + f.Place.String() + ")"}
+				s := sample{origin: origin + strings.TrimPrefix(path, folder) + " (" + f.String() + ")"}
 				if s.facts, err = certificate.Parse(f.DER); err != nil {
 					t.Logf("refused: %s: %v", s.origin, err)
 					continue

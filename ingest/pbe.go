@@ -56,7 +56,7 @@ const (
 )
 
 func twoKeyTripleDES(key []byte) (cipher.Block, error) {
-	return des.NewTripleDESCipher(append(key[:16:16], key[:8]...))
+	return des.NewTripleDESCipher(append(key[:16:16], key[:8]...)) //nolint:gosec // see above
 }
 
 // decryptPBE opens what is encrypted under a password. It takes the rounds of key
