@@ -71,7 +71,7 @@ func TestImportDirections(t *testing.T) {
 		"certstate/csdl":            {},
 		"certstate":                 {"certstate/edm"},
 		"certstate/odata":           {"certstate/edm", "certstate"},
-		"certstate/certificate":     {"certstate", "certstate/certificate/der"},
+		"certstate/certificate":     {"certstate/edm", "certstate", "certstate/certificate/der"},
 		"certstate/certificate/der": {},
 		"certstate/store":           {"certstate/edm", "certstate", "certstate/odata", "certstate/certificate"},
 		"certstate/store/storetest": {},

@@ -54,6 +54,9 @@ func (x *exchange) repeatable() error {
 	if x.route.pattern == batch {
 		return certstate.Errorf(certstate.Unimplemented, requestIDHeader, "A batch cannot be repeated as a whole: give each of its requests a %s and a %s.", requestIDHeader, firstSentHeader)
 	}
+	if x.route.pattern == register {
+		return certstate.Errorf(certstate.Unimplemented, requestIDHeader, "Registering a certificate again makes no second record: send the request without %s and %s.", requestIDHeader, firstSentHeader)
+	}
 	if x.s.cfg.Store.Repeats() == 0 {
 		return certstate.Errorf(certstate.Unimplemented, requestIDHeader, "This server does not remember requests: send the request without %s and %s.", requestIDHeader, firstSentHeader)
 	}

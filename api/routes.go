@@ -36,6 +36,7 @@ const (
 	record     = odata.CanonicalPath + "/{id}"
 	count      = odata.CanonicalPath + "/$count"
 	delta      = odata.CanonicalPath + "/delta"
+	register   = odata.CanonicalPath + "/certstate.register"
 	history    = odata.CanonicalPath + "/{id}/certstate.history()"
 	batch      = "$batch"
 )
@@ -48,6 +49,7 @@ var routes = []route{
 	{collection, http.MethodGet, canRead, false, 0, (*exchange).list},
 	{collection, http.MethodPost, canWrite, false, maxBody, (*exchange).create},
 	{count, http.MethodGet, canRead, true, 0, (*exchange).count},
+	{register, http.MethodPost, canWrite, false, maxBatchBody, (*exchange).registerStates},
 	{delta, http.MethodGet, canRead, false, 0, (*exchange).delta},
 	{record, http.MethodGet, canRead, false, 0, (*exchange).get},
 	{record, http.MethodPatch, canWrite, false, maxBody, (*exchange).update},
@@ -140,6 +142,8 @@ func resource(p odata.Path) (pattern, key string, err error) {
 		return "", "", noSegment(rest[1])
 	case !keys[0] && strings.EqualFold(rest[0], "$count"):
 		return count, "", nil
+	case !keys[0] && isFunction(rest[0], "certstate.register"):
+		return register, "", nil
 	case !keys[0] && isFunction(rest[0], "delta", "microsoft.graph.delta"):
 		return delta, "", nil
 	}

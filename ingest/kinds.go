@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"regexp"
-	"strings"
 
+	"certstate/certificate"
 	"certstate/certificate/der"
 )
 
@@ -16,16 +16,13 @@ const (
 	aPublicKey = "a public key"
 )
 
-// certificateOutline is that of Certificate, RFC 5280 §4.1. A key has none such.
-var certificateOutline = regexp.MustCompile(`^\(.*\)\(o.*\)b`)
-
 // kind is what a structure can be, and what is done with it.
 type kind struct {
 	outline *regexp.Regexp
 	read    func(*collector, der.Element) error
 }
 
-// kinds tell structures apart by their [outline]; the first that fits counts, and
+// kinds tell structures apart by their [certificate.Outline]; the first that fits counts, and
 // the last always does. Octets leave this package only in a certificate's
 // outline: what may be a key does not.
 var kinds = []kind{
@@ -40,7 +37,7 @@ var kinds = []kind{
 	{regexp.MustCompile(`^e0?$`), notCertificate("an OCSP response")},    // RFC 6960 §4.2.1
 	{regexp.MustCompile(`^\(i\(\)\(\)0?\)\(`), notCertificate(aRequest)}, // CertificationRequest, RFC 2986 §4.2
 	{regexp.MustCompile(`^\(i?\(\)\(\)t`), notCertificate(aCRL)},         // CertificateList, RFC 5280 §5.1
-	{certificateOutline, (*collector).candidate},
+	{certificate.Shape, (*collector).candidate},
 	{regexp.MustCompile(`^`), notCertificate("a structure of another kind")},
 }
 
@@ -96,56 +93,11 @@ func beginsWithDER(data []byte) bool {
 func (c *collector) structure(e der.Element) error { return kinds[kindOf(e)].read(c, e) }
 
 func kindOf(e der.Element) int {
-	text := outline(e)
+	text := certificate.Outline(e)
 	for i, kind := range kinds {
 		if kind.outline.MatchString(text) {
 			return i
 		}
 	}
 	return len(kinds) - 1
-}
-
-// outline writes the elements within e, and those within its sequences, as one
-// letter each: integer, octet string, bit string, object identifier, time, the
-// number of a context tag, and parentheses for a sequence.
-func outline(e der.Element) string {
-	var s strings.Builder
-	writeOutline(&s, e, 2)
-	return s.String()
-}
-
-// maxOutline is more than any kind needs.
-const maxOutline = 64
-
-func writeOutline(s *strings.Builder, e der.Element, depth int) {
-	for in := e.Children(); in.More() && s.Len() < maxOutline; {
-		child, err := in.Next()
-		if err != nil {
-			s.WriteByte('!')
-			return
-		}
-		if child.Is(der.Sequence) {
-			s.WriteByte('(')
-			if depth > 1 {
-				writeOutline(s, child, depth-1)
-			}
-			s.WriteByte(')')
-			continue
-		}
-		s.WriteByte(letter(child))
-	}
-}
-
-var letters = map[int]byte{
-	der.Integer: 'i', der.OctetString: 's', der.BitString: 'b', der.OID: 'o', der.Enumerated: 'e', der.UTCTime: 't', der.GeneralizedTime: 't',
-}
-
-func letter(e der.Element) byte {
-	switch {
-	case e.Class == der.Context && e.Tag < 10:
-		return '0' + byte(e.Tag)
-	case e.Class == der.Universal && letters[e.Tag] != 0:
-		return letters[e.Tag]
-	}
-	return '?'
 }

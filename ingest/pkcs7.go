@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"certstate/certificate"
 	"certstate/certificate/der"
 )
 
@@ -71,7 +72,7 @@ func (c *collector) choice(e der.Element) error {
 
 // member reads what must be a certificate, for it is in a container of them.
 func (c *collector) member(e der.Element) error {
-	if certificateOutline.MatchString(outline(e)) {
+	if certificate.Shape.MatchString(certificate.Outline(e)) {
 		return c.candidate(e)
 	}
 	return c.add(nil, &NotCertificateError{"a structure of another kind"})

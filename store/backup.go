@@ -32,13 +32,14 @@ type table struct {
 
 // backupTables are in the order in which they are restored.
 var backupTables = func() []table {
-	record := append([]string{"k", "part", "tenant", "ver", "absent"}, columns(certstate.All)...)
+	record := append([]string{"k", "part", "tenant", "ver", "absent"}, columns(certstate.InRow)...)
 	split := func(list string) []string { return strings.Split(list, ", ") }
 	return []table{
 		{"tenant", split(tenantColumns)},
 		{"counter", split("name, n")},
 		{"secret", split("name, value")},
 		{"seq", split("part, tenant, n, live, at, floor, floor_at")},
+		{"certificate", split("part, tenant, sha256, der")},
 		{"state", record},
 		{"past", append(append([]string{}, record...), "n")},
 		{"change", split("part, tenant, " + changeColumns)},

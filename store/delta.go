@@ -173,7 +173,7 @@ func (s *Store) everything(ctx context.Context, t Tenant, q *odata.Query, r Roun
 // filter, which may ask for any.
 func deltaSet(q *odata.Query) certstate.Set {
 	if q.Filter != nil {
-		return certstate.All
+		return certstate.InRow | q.Select
 	}
 	return q.Select | certstate.KeySet
 }
@@ -350,8 +350,8 @@ func (s *Store) tell(ctx context.Context, t Tenant, q *odata.Query, r Round, id 
 
 // versionsSince reads the versions of a record that ended within a round. The
 // plus keeps SQLite from the index of all the tenant's versions.
-var versionsSince = "SELECT k, ver, absent, " + strings.Join(columns(certstate.All), ", ") +
-	" FROM past WHERE +tenant = $1 AND " + byID + " AND n > $4 AND n <= $5"
+var versionsSince = "SELECT k, ver, absent, " + strings.Join(columns(certstate.InRow), ", ") +
+	" FROM past AS state WHERE +tenant = $1 AND " + byID + " AND n > $4 AND n <= $5"
 
 // matched reports whether a version of the record that ended within the round
 // matches: the client may hold it.
@@ -365,7 +365,7 @@ func (s *Store) matched(ctx context.Context, t Tenant, q *odata.Query, r Round, 
 		return false, err
 	}
 	defer rows.Close()
-	sc := newScanner(certstate.All)
+	sc := newScanner(certstate.InRow)
 	for rows.Next() {
 		if err := sc.scan(rows); err != nil {
 			return false, err

@@ -145,13 +145,13 @@ type stored struct {
 // whatever tenant; the record passed to fn is reused. More columns, if any, are
 // scanned into their targets before.
 func eachStored(ctx context.Context, d *dialect, q querier, last int64, more []string, targets []any, fn func(*stored) error) error {
-	list := slices.Concat(more, []string{"k", "ver", "absent"}, columns(certstate.All))
+	list := slices.Concat(more, []string{"k", "ver", "absent"}, columns(certstate.InRow))
 	rows, err := q.QueryContext(ctx, d.rebind("SELECT tenant, "+strings.Join(list, ", ")+" FROM state WHERE k > $1 ORDER BY k LIMIT 1000"), last)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	sc := newScanner(certstate.All)
+	sc := newScanner(certstate.InRow)
 	var r stored
 	sc.targets = slices.Concat([]any{&r.tenant.no}, targets, sc.targets)
 	for rows.Next() {

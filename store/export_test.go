@@ -71,3 +71,9 @@ func (s *Store) Remembered(ctx context.Context, t Tenant) (n int, err error) {
 	err = s.read.QueryRowContext(ctx, s.d.rebind("SELECT count(*) FROM once WHERE tenant = $1"), t.no).Scan(&n)
 	return n, err
 }
+
+// Certificates is how many certificates of a tenant are kept.
+func (s *Store) Certificates(ctx context.Context, t Tenant) (n int, err error) {
+	err = s.read.QueryRowContext(ctx, s.d.rebind("SELECT count(*) FROM certificate WHERE tenant = $1"), t.no).Scan(&n)
+	return n, err
+}

@@ -124,7 +124,7 @@ func (s *Store) GetAsOf(ctx context.Context, t Tenant, id string, set certstate.
 // whose number is the argument n, such as "$4"; $1 is the tenant.
 func pastSource(n string) string {
 	return "(SELECT " + stateColumns + " FROM state WHERE tenant = $1 AND ver <= " + n +
-		" UNION ALL SELECT " + stateColumns + " FROM past WHERE tenant = $1 AND ver <= " + n + " AND n > " + n + ") AS version"
+		" UNION ALL SELECT " + stateColumns + " FROM past WHERE tenant = $1 AND ver <= " + n + " AND n > " + n + ") AS state"
 }
 
 // logState is what seq says of a tenant's log.

@@ -123,6 +123,9 @@ func (tx *tx) raiseFloor(t Tenant, floor int64) error {
 	if err != nil || n == 0 {
 		return err
 	}
+	if _, err := tx.exec(forgetCertificates, t.part(), t.no, floor); err != nil {
+		return fmt.Errorf("prune certificate: %w", err)
+	}
 	for _, table := range prunedTables {
 		if _, err := tx.exec("DELETE FROM "+table+" WHERE part = $1 AND tenant = $2 AND n <= $3", t.part(), t.no, floor); err != nil {
 			return fmt.Errorf("prune %s: %w", table, err)

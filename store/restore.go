@@ -237,9 +237,9 @@ var derivations = map[string]struct {
 // record appends a record's derived columns, and indexes the words of a current
 // one.
 func (b *backupReader) record(ctx context.Context, values []any, current bool) ([]any, error) {
-	sc := newScanner(certstate.All)
+	sc := newScanner(certstate.InRow)
 	row := valueRow{values[0], values[3]}
-	row = append(row, values[4:4+1+len(columns(certstate.All))]...)
+	row = append(row, values[4:4+1+len(columns(certstate.InRow))]...)
 	if err := sc.scan(row); err != nil {
 		return nil, err
 	}

@@ -16,13 +16,18 @@ import (
 	"certstate/edm"
 )
 
-// columns lists the SQL columns of a set of properties, in table order.
+// columns lists the SQL columns of a set of properties, in table order. A
+// property that is kept apart is looked up.
 func columns(set certstate.Set) (names []string) {
 	for i := range certstate.Properties {
 		if !set.Has(i) {
 			continue
 		}
 		p := &certstate.Properties[i]
+		if p.Is(certstate.Apart) {
+			names = append(names, certificateOf)
+			continue
+		}
 		for _, suffix := range p.Field(&certstate.State{}).Suffixes() {
 			names = append(names, p.Column+suffix)
 		}
@@ -32,7 +37,7 @@ func columns(set certstate.Set) (names []string) {
 
 // rowColumns are the columns of a record's row that change with it: ver, absent,
 // properties, and what is derived from them.
-var rowColumns = slices.Concat([]string{"ver", "absent"}, columns(certstate.All), derivedColumns)
+var rowColumns = slices.Concat([]string{"ver", "absent"}, columns(certstate.InRow), derivedColumns)
 
 // stateColumns lists the columns of state.
 var stateColumns = "k, part, tenant, " + strings.Join(rowColumns, ", ")
@@ -101,7 +106,9 @@ func appendValues(args []any, s *certstate.State) []any {
 	}
 	args = append(args, s.Version, absent)
 	for i := range certstate.Properties {
-		args = certstate.Properties[i].Field(s).AppendSQL(args)
+		if certstate.InRow.Has(i) {
+			args = certstate.Properties[i].Field(s).AppendSQL(args)
+		}
 	}
 	return args
 }
@@ -128,10 +135,12 @@ func newScanner(set certstate.Set) *scanner {
 	sc.fields = make([]field, 0, len(certstate.Properties))
 	sc.targets = append(sc.targets, edm.Int64Column(&sc.k), edm.Int64Column(&sc.state.Version), edm.Int64Column(&sc.absent))
 	for i := range certstate.Properties {
+		f := field{certstate.Properties[i].Field(&sc.state), i}
 		if set.Has(i) {
-			f := field{certstate.Properties[i].Field(&sc.state), i}
-			sc.fields = append(sc.fields, f)
 			sc.targets = f.AppendScan(sc.targets)
+		}
+		if set.Has(i) || !certstate.InRow.Has(i) { // whether there is one is known without reading it
+			sc.fields = append(sc.fields, f)
 		}
 	}
 	return sc
@@ -198,6 +207,9 @@ func (s *Store) Create(ctx context.Context, t Tenant, in certstate.State, by cer
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
+	if err := observe(&in, certstate.All); err != nil {
+		return nil, err
+	}
 	err := s.do(ctx, func(tx *tx) error {
 		out, err := tx.once(t, by.Once, func() (*certstate.State, error) { return tx.createOnce(t, &in, by) })
 		if err == nil {
@@ -217,6 +229,9 @@ func (tx *tx) create(t Tenant, st *certstate.State, by certstate.Cause) error {
 	if err != nil {
 		return err
 	}
+	if err := tx.findShared(t, st, certstate.All); err != nil {
+		return err
+	}
 	st.Version = h.n + 1
 	st.Created, st.Modified = h.now, h.now
 	args := append(make([]any, 0, 48), k, t.part(), t.no)
@@ -227,10 +242,19 @@ func (tx *tx) create(t Tenant, st *certstate.State, by certstate.Cause) error {
 	if n == 0 {
 		return certstate.Errorf(certstate.Conflict, "id", "A certificate state with id '%s' already exists.", st.ID.S)
 	}
+	if err := tx.keepCertificate(t, st); err != nil {
+		return err
+	}
 	if err := tx.addWords(t, k, distinctWords(st)); err != nil {
 		return err
 	}
-	return tx.log(h, st.ID.S, certstate.CreatedKind, 1, by)
+	if err := tx.log(h, st.ID.S, certstate.CreatedKind, 1, by); err != nil {
+		return err
+	}
+	if st.Findings&certstate.SharedCertificate == 0 {
+		return nil
+	}
+	return tx.settleHolders(t, by, st)
 }
 
 // Match says which version a conditional write is for; nil is any.
@@ -259,6 +283,12 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 	if !certstate.Assign(&out, patch, set) {
 		return &out, nil
 	}
+	if err := observe(&out, set); err != nil {
+		return nil, err
+	}
+	if err := tx.findShared(t, &out, set); err != nil {
+		return nil, err
+	}
 	if err := out.Validate(); err != nil {
 		return nil, err
 	}
@@ -270,6 +300,9 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 	if _, err := tx.exec(updateState, appendRow(args, old.k, &out)...); err != nil {
 		return nil, fmt.Errorf("update state: %w", err)
 	}
+	if err := tx.keepCertificate(t, &out); err != nil {
+		return nil, err
+	}
 	before, after := distinctWords(&old.State), distinctWords(&out)
 	if err := tx.removeWords(t, old.k, without(before, after)); err != nil {
 		return nil, err
@@ -277,7 +310,13 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 	if err := tx.addWords(t, old.k, without(after, before)); err != nil {
 		return nil, err
 	}
-	return &out, tx.log(h, id, certstate.UpdatedKind, 0, by)
+	if err := tx.log(h, id, certstate.UpdatedKind, 0, by); err != nil {
+		return nil, err
+	}
+	if set == findingsSet {
+		return &out, nil
+	}
+	return &out, tx.settleHolders(t, by, &old.State, &out)
 }
 
 // Delete removes a record.
@@ -306,7 +345,10 @@ func (tx *tx) delete(t Tenant, id string, match Match, by certstate.Cause) error
 	if err := tx.removeWords(t, old.k, distinctWords(&old.State)); err != nil {
 		return err
 	}
-	return tx.log(h, id, certstate.DeletedKind, -1, by)
+	if err := tx.log(h, id, certstate.DeletedKind, -1, by); err != nil {
+		return err
+	}
+	return tx.settleHolders(t, by, &old.State)
 }
 
 func (tx *tx) find(t Tenant, id string, match Match) (*stored, error) {

@@ -29,6 +29,7 @@ func oldRelease(t *testing.T, url string, version int) *Store {
 	}
 	old := *d
 	old.migrations = func() []string { return d.migrations()[:version] }
+	old.derivedSince = 0 // there are no rows yet
 	s := &Store{d: &old}
 	if err := d.open(s, url, Options{}); err != nil {
 		t.Fatal(err)

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,7 +20,7 @@ func (s *Store) Verify(ctx context.Context, tell Progress) error {
 	return s.snapshot(ctx, func(conn *sql.Conn) error {
 		v := &verifier{conn: conn, d: s.d, words: map[int]*sql.Stmt{}}
 		defer v.close()
-		return errors.Join(v.file(ctx), v.versions(ctx), v.log(ctx), v.past(ctx), v.derived(ctx, tell))
+		return errors.Join(v.file(ctx), v.versions(ctx), v.log(ctx), v.past(ctx), v.certificates(ctx), v.derived(ctx, tell))
 	})
 }
 
@@ -64,10 +66,12 @@ var misfits = map[string]string{
 	"logs of no tenant":            "SELECT count(*) FROM seq WHERE tenant NOT IN (SELECT no FROM tenant)",
 	"tenants without a log":        "SELECT count(*) FROM tenant WHERE no NOT IN (SELECT tenant FROM seq)",
 	"rows in a part of another tenant": `SELECT count(*) FROM (SELECT part, tenant FROM seq UNION ALL SELECT part, tenant FROM state UNION ALL
-		SELECT part, tenant FROM past UNION ALL SELECT part, tenant FROM change UNION ALL SELECT part, tenant FROM once UNION ALL SELECT part, tenant FROM word) r WHERE part / 65536 <> tenant`,
+		SELECT part, tenant FROM past UNION ALL SELECT part, tenant FROM change UNION ALL SELECT part, tenant FROM once UNION ALL SELECT part, tenant FROM certificate UNION ALL SELECT part, tenant FROM word) r WHERE part / 65536 <> tenant`,
 	"tenants with a status there is not": "SELECT count(*) FROM tenant WHERE status NOT IN ('active', 'suspended')",
 	"repeatable requests whose answer is not there": `SELECT count(*) FROM once o JOIN seq ON seq.part = o.part WHERE o.ver > seq.n OR o.id <> '' AND o.ver > seq.floor AND
 		NOT EXISTS (SELECT 1 FROM state s WHERE s.part = o.part AND s.id = o.id AND s.ver = o.ver) AND NOT EXISTS (SELECT 1 FROM past p WHERE p.part = o.part AND p.id = o.id AND p.ver = o.ver)`,
+	"versions without the certificate they have": fmt.Sprintf(`SELECT count(*) FROM (SELECT part, absent, thumbprint_sha256_hex FROM state UNION ALL SELECT part, absent, thumbprint_sha256_hex FROM past) v
+		WHERE absent & %d = 0 AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.part = v.part AND c.sha256 = v.thumbprint_sha256_hex)`, certificateSet),
 	"wrong counts": `SELECT count(*) FROM seq WHERE live <> (SELECT count(*) FROM state s WHERE s.part = seq.part)`,
 }
 
@@ -148,12 +152,12 @@ func (d *derivedRow) check(k int64, s *certstate.State) error {
 
 // past compares the derived columns of the versions that ended.
 func (v *verifier) past(ctx context.Context) error {
-	rows, err := v.conn.QueryContext(ctx, "SELECT "+strings.Join(slices.Concat(derivedColumns, []string{"k", "ver", "absent"}, columns(certstate.All)), ", ")+" FROM past -- of every tenant")
+	rows, err := v.conn.QueryContext(ctx, "SELECT "+strings.Join(slices.Concat(derivedColumns, []string{"k", "ver", "absent"}, columns(certstate.InRow)), ", ")+" FROM past -- of every tenant")
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	d, sc := newDerived(), newScanner(certstate.All)
+	d, sc := newDerived(), newScanner(certstate.InRow)
 	sc.targets = slices.Concat(d.targets, sc.targets)
 	for rows.Next() {
 		if err := sc.scan(rows); err != nil {
@@ -161,6 +165,26 @@ func (v *verifier) past(ctx context.Context) error {
 		}
 		if err := d.check(sc.k, &sc.state); err != nil {
 			return err
+		}
+	}
+	return rows.Err()
+}
+
+// certificates compares certificates with the digests by which they are known.
+func (v *verifier) certificates(ctx context.Context) error {
+	rows, err := v.conn.QueryContext(ctx, "SELECT sha256, der FROM certificate -- of every tenant")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		var der []byte
+		if err := rows.Scan(&name, &der); err != nil {
+			return err
+		}
+		if sum := sha256.Sum256(der); hex.EncodeToString(sum[:]) != name {
+			return fmt.Errorf("the certificate with the SHA-256 %q has another: it was changed", name)
 		}
 	}
 	return rows.Err()

@@ -365,6 +365,18 @@ func (tx *tx) row(text string, args ...any) rowScanner {
 	return st.QueryRowContext(tx.ctx, args...)
 }
 
+// rows is the rows of a query, which the caller closes before the next statement.
+func (tx *tx) rows(text string, args ...any) (*sql.Rows, error) {
+	if tx.w.store.d.driverPrepares {
+		return tx.w.conn.QueryContext(tx.ctx, tx.w.store.d.rebind(text), args...)
+	}
+	st, err := tx.w.prepared(text)
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(tx.ctx, args...)
+}
+
 type rowScanner interface{ Scan(targets ...any) error }
 
 type failedRow struct{ err error }
