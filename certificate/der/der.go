@@ -6,7 +6,7 @@ package der
 import (
 	"fmt"
 	"math/big"
-	"strings"
+	"strconv"
 )
 
 // Class is the class of a tag, X.690 §8.1.2.2.
@@ -99,27 +99,33 @@ func (r *Reader) Next() (Element, error) {
 	if err != nil {
 		return Element{}, err
 	}
+	r.pass(e)
+	return e, nil
+}
+
+func (r *Reader) pass(e Element) {
 	r.rest = r.rest[len(e.Raw):]
 	r.offset += len(e.Raw)
-	return e, nil
 }
 
 // Universal reads an element that must have the universal tag.
 func (r *Reader) Universal(tag int) (Element, error) {
-	e, ok := r.Peek()
-	if !ok || !e.Is(tag) {
+	e, err := parse(r.rest, r.offset, 0)
+	if err != nil || !e.Is(tag) {
 		return Element{}, &Error{r.offset, "expected " + TagName(tag) + ", found " + r.found()}
 	}
-	return r.Next()
+	r.pass(e)
+	return e, nil
 }
 
 // Context reads an element with the context-specific tag, if it is next.
 func (r *Reader) Context(tag int) (Element, bool) {
-	if e, ok := r.Peek(); !ok || !e.IsContext(tag) {
+	e, ok := r.Peek()
+	if !ok || !e.IsContext(tag) {
 		return Element{}, false
 	}
-	e, err := r.Next()
-	return e, err == nil
+	r.pass(e)
+	return e, true
 }
 
 // Peek is the next element without reading it.
@@ -262,7 +268,7 @@ const maxArc = 24
 // OIDText is the dotted form of an object identifier's content, X.690 §8.19. It
 // reports false for content that is none.
 func OIDText(b []byte) (string, bool) {
-	var s strings.Builder
+	text := make([]byte, 0, 4*len(b))
 	for first := true; len(b) > 0; first = false {
 		n := 0
 		for n < len(b) && b[n]&0x80 != 0 {
@@ -271,28 +277,42 @@ func OIDText(b []byte) (string, bool) {
 		if n == len(b) || n >= maxArc || b[0] == 0x80 {
 			return "", false
 		}
-		writeArc(&s, b[:n+1], first)
+		if !first {
+			text = append(text, '.')
+		}
+		text = appendArc(text, b[:n+1], first)
 		b = b[n+1:]
 	}
-	return s.String(), s.Len() > 0
+	return string(text), len(text) > 0
 }
 
-// writeArc writes the arc in base 128; the first holds two, 40·x + y.
-func writeArc(s *strings.Builder, octets []byte, first bool) {
+// appendArc writes the arc in base 128; the first holds two, 40·x + y.
+func appendArc(text, octets []byte, first bool) []byte {
+	if len(octets) > 9 { // more than 63 bits
+		return appendLongArc(text, octets, first)
+	}
+	var arc uint64
+	for _, o := range octets {
+		arc = arc<<7 | uint64(o&0x7F)
+	}
+	if first {
+		x := min(arc/40, 2)
+		text = append(strconv.AppendUint(text, x, 10), '.')
+		arc -= 40 * x
+	}
+	return strconv.AppendUint(text, arc, 10)
+}
+
+func appendLongArc(text, octets []byte, first bool) []byte {
 	arc := new(big.Int)
 	for _, o := range octets {
 		arc.Lsh(arc, 7).Or(arc, big.NewInt(int64(o&0x7F)))
 	}
 	if first {
-		x := min(arc.Uint64()/40, 2)
-		if !arc.IsUint64() {
-			x = 2
-		}
-		fmt.Fprintf(s, "%d", x)
-		arc.Sub(arc, big.NewInt(int64(40*x)))
+		text = append(text, "2."...)
+		arc.Sub(arc, big.NewInt(80))
 	}
-	s.WriteByte('.')
-	s.WriteString(arc.String())
+	return arc.Append(text, 10)
 }
 
 func (e *Element) name() string {

@@ -136,7 +136,8 @@ func TestOIDText(t *testing.T) {
 		"2a03": "1.2.3", "00": "0.0", "27": "0.39", "28": "1.0", "4f": "1.39", "50": "2.0", "8837": "2.999",
 		"2a864886f70d010101":                            "1.2.840.113549.1.1.1",
 		"69" + "83ffffffffffffffffffffffffffffffffff7f": "2.25.340282366920938463463374607431768211455", // a UUID, X.667
-		"": "", "80": "", "8001": "", "2a80": "", "2a8001": "", strings.Repeat("ff", 40) + "01": "",
+		"83ffffffffffffffffffffffffffffffffff7f":        "2.340282366920938463463374607431768211375",    // the same as the first arc
+		"":                                              "", "80": "", "8001": "", "2a80": "", "2a8001": "", strings.Repeat("ff", 40) + "01": "",
 	} {
 		got, ok := der.OIDText(octets(t, in))
 		if got != want || ok != (want != "") {
