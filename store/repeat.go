@@ -151,8 +151,9 @@ func (tx *tx) created(t Tenant, in *certstate.State, by certstate.Cause, conflic
 	if err != nil {
 		return nil, err
 	}
-	in.Created, in.Modified = old.Created, old.Modified // which no client sends
-	if certstate.Assign(in, &old.State, certstate.All) {
+	asked := *in                                              // which a second try of the transaction needs as it was
+	asked.Created, asked.Modified = old.Created, old.Modified // which no client sends
+	if certstate.Assign(&asked, &old.State, certstate.All) {
 		return nil, conflict
 	}
 	var made certstate.Change
