@@ -91,13 +91,22 @@ func (h *history) await(n int) {
 
 // awaitMore returns once so many operations more have been answered.
 func (h *history) awaitMore(n int) error {
-	answered := func() int {
+	return h.awaitNumber(n, "answers more", func() int { return h.answered })
+}
+
+// awaitAsked returns once so many operations more have ended, whatever came of them.
+func (h *history) awaitAsked(n int) error {
+	return h.awaitNumber(n, "operations more", func() int { return len(h.operations) })
+}
+
+func (h *history) awaitNumber(n int, what string, number func() int) error {
+	now := func() int {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		return h.answered
+		return number()
 	}
-	had := answered()
-	return await(fmt.Sprint(n, " answers more"), patience, func() bool { return answered() >= had+n })
+	had := now()
+	return await(fmt.Sprint(n, " ", what), patience, func() bool { return now() >= had+n })
 }
 
 // await returns once something is so, or an error if it is not in time.

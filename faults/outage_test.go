@@ -19,6 +19,7 @@ type outage struct {
 	// has, once.
 	status int
 	says   string
+	still  bool          // nobody writes when it begins
 	within time.Duration // until a change is refused, 0 for twice noticed
 	reads  bool          // go on meanwhile
 	ends   bool          // the server must be restarted, once it is mended
@@ -38,13 +39,24 @@ const (
 func (l *load) suffer(t testing.TB, r *register, s *server, o outage) {
 	t.Helper()
 	l.clients = 4
+	if o.still {
+		l.while(t, func() error { return l.history.awaitMore(100) })
+		if err := o.cause(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	l.while(t, func() error {
-		if err := errors.Join(l.history.awaitMore(100), o.cause()); err != nil {
-			return err
+		if !o.still {
+			if err := errors.Join(l.history.awaitMore(100), o.cause()); err != nil {
+				return err
+			}
 		}
 		err := errors.Join(l.refusal(t, s, o), s.awaitStatus("/readyz", http.StatusServiceUnavailable, noticed), s.awaitStatus("/healthz", http.StatusOK, noticed))
 		if o.reads {
 			err = errors.Join(err, l.reading(t, s))
+		}
+		if o.last != nil { // who goes on now is seen to
+			err = errors.Join(err, o.mend(), l.history.awaitAsked(100))
 		}
 		return errors.Join(err, await("the log says: "+o.says, noticed, func() bool { return s.said(o.says) > 0 }))
 	})

@@ -48,7 +48,7 @@ type point struct {
 var points = []point{
 	{"a transaction has not begun", "store/writer.go", "tx := &tx{w: w, ctx: ctx, now: w.store.ticks()}", false, writing, 20, ""},
 	{"it has begun", "store/writer.go", "answers = make([]error, len(batch))", false, writing, 20, ""},
-	{"a record is about to be made", "store/state.go", "n, err := tx.exec(insertState, appendRow(args, st)...)", false, writing, 5, ""},
+	{"a record is about to be made", "store/state.go", "n, err := tx.exec(insertState, …", false, writing, 5, ""},
 	{"it is made", "store/state.go", "if err := tx.addWords(t, k, distinctWords(st)); err != nil {", false, writing, 5, ""},
 	{"its words are in the index", "store/state.go", "return tx.log(h, st.ID.S, certstate.CreatedKind, 1, by)", false, writing, 5, ""},
 	{"the version before an update is kept", "store/state.go", "args := append(make([]any, 0, 48), t.no, t.part(), id)", false, writing, 10, ""},
@@ -64,15 +64,15 @@ var points = []point{
 	{"it is committed", "store/writer.go", "return answers, nil", false, writing, 20, ""},
 	{"some of its clients know", "store/writer.go", "j.done <- answers[i]", false, writing, 30, ""},
 	{"an answer is about to be sent", "api/respond.go", "x.status = status", false, writing, 50, ""},
-	{"the log is about to be copied into the file", "store/checkpoint.go", `s.pragma("PRAGMA wal_checkpoint(PASSIVE)")`, false, writing, 1, "sqlite"},
-	{"it is copied", "store/checkpoint.go", `s.pragma("PRAGMA wal_checkpoint(PASSIVE)")`, true, writing, 1, "sqlite"},
-	{"the log is about to be emptied", "store/checkpoint.go", `s.pragma("PRAGMA wal_checkpoint(TRUNCATE)")`, false, writing, 1, "sqlite"},
-	{"it is emptied", "store/checkpoint.go", `s.pragma("PRAGMA wal_checkpoint(TRUNCATE)")`, true, writing, 1, "sqlite"},
+	{"the log is about to be copied into the file", "store/checkpoint.go", "_, err := s.write.ExecContext(context.Background(), text)", false, writing, 4, "sqlite"},
+	{"it is copied", "store/checkpoint.go", "_, err := s.write.ExecContext(context.Background(), text)", true, writing, 4, "sqlite"},
+	{"the log is about to be emptied", "store/checkpoint.go", `s.pragma("PRAGMA busy_timeout=20; PRAGMA wal_checkpoint(TRUNCATE)…`, false, writing, 1, "sqlite"},
+	{"it is emptied", "store/checkpoint.go", `s.pragma("PRAGMA busy_timeout=20; PRAGMA wal_checkpoint(TRUNCATE)…`, true, writing, 1, "sqlite"},
 	{"a server has no number yet", "store/node.go", "n := &node{holder: uuid.NewString()}", false, writing, 1, "postgres"},
 	{"it has taken one", "store/node.go", "w.node, w.lastK = n, max(k, w.nodeK(0, n.no))", false, writing, 1, "postgres"},
 
-	{"changes are about to be forgotten", "store/prune.go", "n, err := tx.exec(raise, t.part(), t.no, floor)", false, pruning, 1, ""},
-	{"the floor is raised", "store/prune.go", "if n == 0 { // somebody else has, or the tenant is gone", false, pruning, 1, ""},
+	{"changes are about to be forgotten", "store/prune.go", "n, err := tx.exec(raise, …", false, pruning, 1, ""},
+	{"the floor is raised", "store/prune.go", "if err != nil || n == 0 {", false, pruning, 1, ""},
 	{"a table is about to be pruned", "store/prune.go", `if _, err := tx.exec("DELETE FROM "+table+" WHERE part = $1 AND tenant = $2 AND n <= $3", t.part(), t.no, floor); err != nil {`, false, pruning, 2, ""},
 
 	{"a schema is about to be made", "store/migrate.go", "tx, err := db.BeginTx(ctx, nil)", false, migrating, 1, ""},
@@ -320,8 +320,8 @@ func filled(t testing.TB) (database string) {
 	return r.database
 }
 
-// contents are a backup's lines but for those that tell when it was made, in
-// an order of their own.
+// contents are a backup's lines but for those that tell when it was made or
+// restored, in an order of their own.
 func contents(t testing.TB, file string) string {
 	t.Helper()
 	f, err := os.Open(file)
@@ -338,7 +338,7 @@ func contents(t testing.TB, file string) string {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	lines = lines[1 : len(lines)-1]
+	lines = slices.DeleteFunc(lines[1:len(lines)-1], func(line string) bool { return strings.Contains(line, `"epoch"`) })
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }

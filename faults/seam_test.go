@@ -2,12 +2,14 @@ package faults
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 )
 
 // seam is where the servers that are built for tests differ from the source. It
@@ -50,6 +52,7 @@ var programWithSeams = sync.OnceValues(func() (string, error) {
 // writeOverlay writes the file that -overlay wants, and the texts that it names.
 func writeOverlay(root string, list []seam) (string, error) {
 	replace := map[string]string{filepath.Join(root, "seam", "seam.go"): filepath.Join(root, "faults", "testdata", "seam.go")}
+	var errs []error
 	byFile := map[string][]seam{}
 	for _, s := range list {
 		byFile[s.file] = append(byFile[s.file], s)
@@ -60,14 +63,15 @@ func writeOverlay(root string, list []seam) (string, error) {
 			return "", err
 		}
 		text, err := sewn(string(source), list)
-		if err != nil {
-			return "", err
-		}
+		errs = append(errs, err)
 		path := filepath.Join(binaries, strings.ReplaceAll(file, "/", "-"))
 		replace[filepath.Join(root, file)] = path
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return "", err
 		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return "", err
 	}
 	b, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
@@ -75,6 +79,14 @@ func writeOverlay(root string, list []seam) (string, error) {
 	}
 	path := filepath.Join(binaries, "overlay.json")
 	return path, os.WriteFile(path, b, 0o600)
+}
+
+// The seams fit the source: this fails first, and alone says why all tests that need
+// them fail.
+func TestSeams(t *testing.T) {
+	if _, err := programWithSeams(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // sewn is a source file with its seams.
@@ -97,10 +109,14 @@ func sewn(source string, list []seam) (string, error) {
 			lines[i] = head + body + "\n" + tail
 		}
 	}
+	var errs []error
 	for n, times := range used {
 		if times != 1 {
-			return "", fmt.Errorf("%s has %d lines %q: the seams have to follow the source", list[n].file, times, list[n].line)
+			errs = append(errs, fmt.Errorf("%s has %d lines %q: the seams have to follow the source", list[n].file, times, list[n].line))
 		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return "", err
 	}
 	return strings.Replace(strings.Join(lines, "\n"), "import (", "import (\n\t\"certstate/seam\"", 1), nil
 }

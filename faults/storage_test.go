@@ -92,7 +92,10 @@ func syncs(when string) func(testing.TB, *disk, *server) outage {
 	}
 }
 
-// readOnly has ext4 find an error in itself, after which it takes no writes.
+// readOnly has ext4 find an error in itself, after which it takes no writes. An fsync
+// that begins then returns success whatever is on the disk (Linux, fs/ext4/fsync.c), so
+// what was written before and synced after is lost, to any program: nobody writes here
+// at that moment.
 func readOnly(_ testing.TB, d *disk, _ *server) outage {
 	return outage{
 		cause: func() error {
@@ -105,7 +108,7 @@ func readOnly(_ testing.TB, d *disk, _ *server) outage {
 		mend: func() error {
 			return errors.Join(d.unmount(), d.mount())
 		},
-		status: 503, says: "no more writes are accepted", reads: true, ends: true,
+		status: 503, says: "no more writes are accepted", still: true, reads: true, ends: true,
 	}
 }
 
@@ -168,7 +171,7 @@ func damaged(_ testing.TB, d *disk, s *server) outage {
 			return errors.Join(overwrite(path, badFile), overwrite(path+"-wal", badLog))
 		},
 		mend:   func() error { return errors.Join(overwrite(path, file), overwrite(path+"-wal", log)) },
-		status: 503, says: "no more writes are accepted.*malformed", ends: true,
+		status: 503, says: "the database is damaged.*malformed", ends: true,
 	}
 }
 

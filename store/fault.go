@@ -63,7 +63,7 @@ var errUnknown = errors.New("the outcome of a commit is unknown")
 
 const (
 	writeTries = 8               // how often a transaction is tried, within about a second
-	tryTime    = 2 * time.Second // after which it is not tried again, if a try takes long
+	tryTime    = 5 * time.Second // after which it is not tried again, if a try takes long
 )
 
 // pause is how long to wait before the next try, with jitter so that those who
