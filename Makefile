@@ -86,7 +86,7 @@ bench-overload: ## ten times what the server can do for a minute, and a busy nei
 SOAK ?= 30m
 
 soak: ## the slow tests; SOAK is how long a bearable load lasts
-	$(GO) run ./bench -soak $(SOAK)
+	$(GO) run ./bench -soak $(SOAK) -rows 400000
 	$(GO) test ./store -run '^TestKill$$' -crash-cycles=3000 -timeout 3h
 	$(GO) test ./store -run TestBackup -backups=300 -timeout 2h
 	$(GO) test ./store -run TestPruneChanges -prunes=200 -timeout 2h

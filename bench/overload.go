@@ -27,23 +27,17 @@ func overload(ctx context.Context, out io.Writer, o options, dir, program string
 	if err != nil {
 		return err
 	}
-	err = flood(ctx, out, server, set, length)
+	missed := flood(ctx, out, server, set, length)
 	server.stop()
-	if err != nil {
-		return errors.Join(err, server.lastWords())
-	}
 	for _, throttle := range []string{"graph", "off"} {
 		fmt.Fprintf(out, "\na busy neighbour, --throttle %s\n", throttle)
 		if server, err = startServer(ctx, dir, program, set, is, "--throttle", throttle); err != nil {
 			return err
 		}
-		err = neighbour(ctx, out, server, set, is, length, throttle != "off")
+		missed = errors.Join(missed, neighbour(ctx, out, server, set, is, length, throttle != "off"))
 		server.stop()
-		if err != nil {
-			return errors.Join(err, server.lastWords())
-		}
 	}
-	return nil
+	return missed
 }
 
 // flood measures the peak, goes ten times over it, and looks how soon the server

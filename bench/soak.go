@@ -11,7 +11,9 @@ import (
 )
 
 // soak sends half of what the server can do, and looks whether memory, goroutines
-// or descriptors grow once it has warmed up.
+// or descriptors grow once it has warmed up. The database must be larger than the
+// writer's cache of 256 MiB, and the warm-up long enough to fill that, or its
+// filling is what is seen.
 func soak(ctx context.Context, out io.Writer, o options, dir, program string, set *dataset, is *authtest.Issuer) error {
 	server, err := startServer(ctx, dir, program, set, is)
 	if err != nil {
@@ -49,6 +51,7 @@ func soaked(ctx context.Context, out io.Writer, t *target, set *dataset, length 
 		most float64 // an hour
 	}{
 		{"resident memory, MiB", func(h held) int { return h.rss }, 1},
+		{"of that Go's heap, MiB", func(h held) int { return h.heap }, 1},
 		{"goroutines", func(h held) int { return h.goroutines }, 5},
 		{"descriptors", func(h held) int { return h.fds }, 5},
 	} {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,6 +33,7 @@ type held struct {
 	rss        int // MiB, mapped files not counted
 	fds        int
 	goroutines int // 0: it did not say
+	heap       int // MiB of Go's
 }
 
 // newWatch begins to look at the server: every so often at what it holds, and ten
@@ -121,37 +122,46 @@ func (t *target) holds() held {
 	if list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", t.cmd.Process.Pid)); err == nil {
 		h.fds = len(list)
 	}
-	h.goroutines, _ = t.goroutines()
+	if s, err := t.state(); err == nil {
+		h.goroutines, h.heap = s.Goroutines, s.Heap>>20
+	}
 	return h
 }
 
-// goroutines has the server tell in its log how many it has.
-func (t *target) goroutines() (n int, err error) {
+// state is what the server tells of itself in its log.
+type state struct {
+	Msg        string
+	Goroutines int
+	Heap       int `json:"heap_bytes"`
+}
+
+func (t *target) state() (s state, err error) {
 	f, err := os.Open(t.log)
 	if err != nil {
-		return 0, err
+		return s, err
 	}
 	defer f.Close()
 	if _, err := f.Seek(0, io.SeekEnd); err != nil {
-		return 0, err
+		return s, err
 	}
 	if err := t.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
-		return 0, err
+		return s, err
 	}
 	var said []byte
 	for range 100 {
 		time.Sleep(20 * time.Millisecond)
 		more, err := io.ReadAll(f)
 		if err != nil {
-			return 0, err
+			return s, err
 		}
 		said = append(said, more...)
-		if _, after, ok := bytes.Cut(said, []byte(`"msg":"state","goroutines":`)); ok {
-			digits, _, _ := bytes.Cut(after, []byte(","))
-			return strconv.Atoi(string(digits))
+		for line := range bytes.Lines(said) {
+			if bytes.Contains(line, []byte(`"msg":"state"`)) && json.Unmarshal(line, &s) == nil {
+				return s, nil
+			}
 		}
 	}
-	return 0, errors.New("the server does not tell its state")
+	return s, errors.New("the server does not tell its state")
 }
 
 // trend is the line through what was held, by least squares: its slope an hour,
