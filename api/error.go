@@ -75,7 +75,7 @@ func (x *exchange) fail(err error) {
 		x.status, x.code, x.err = statusClientGone, "ClientClosedRequest", err
 		return
 	}
-	if isShed(err) {
+	if isShed(err) || certstate.ErrorCode(err) == certstate.TooMany {
 		x.s.load.hold(x.r.Context())
 	}
 	err = x.s.cfg.Store.Judge(err)

@@ -1,33 +1,31 @@
 package api
 
-import "context"
+import (
+	"context"
+	"runtime"
+
+	"certstate/store"
+)
 
 // Occupy has requests of a tenant take every turn and all the room to wait, as
 // far as that is still free, until release is called.
 func (s *Server) Occupy(tenant string) (release func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	for _, l := range []*lane{s.load.reads, s.load.writes} {
-		for {
-			w, err := l.join(tenant)
-			if err != nil {
-				break
-			}
+	for _, l := range []*store.Lane{s.load.reads, s.load.writes} {
+		for !l.Full(tenant) {
+			before := l.Len()
+			took := make(chan bool, 1)
 			go func() {
-				if w != nil {
-					select {
-					case turn := <-w.turn:
-						if !turn {
-							return
-						}
-					case <-ctx.Done():
-						if !l.forget(w) {
-							return
-						}
-					}
+				err := l.Take(ctx, tenant)
+				took <- err == nil
+				if err == nil {
+					<-ctx.Done()
+					l.Give()
 				}
-				<-ctx.Done()
-				l.give()
 			}()
+			for l.Len() == before && len(took) == 0 { // it has neither a turn nor a place yet
+				runtime.Gosched()
+			}
 		}
 	}
 	return cancel

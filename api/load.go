@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"certstate/store"
 )
 
 // load is what keeps the server from taking on more than it can do: turns for
@@ -16,7 +18,7 @@ import (
 // its turn when its body has been read and gives it back before its answer is
 // sent, so that slow clients hold none.
 type load struct {
-	reads, writes *lane
+	reads, writes *store.Lane
 	bodies        atomic.Int64 // bytes of bodies that are held
 	delayed       atomic.Int64 // shed requests that were not answered yet
 	shed          atomic.Int64 // not logged yet
@@ -25,7 +27,7 @@ type load struct {
 
 // Waiting is how many requests wait for their turn.
 func (s *Server) Waiting() (reads, writes int) {
-	return s.load.reads.len(), s.load.writes.len()
+	return s.load.reads.Len(), s.load.writes.Len()
 }
 
 // DefaultInFlight is how many requests that read, and how many that write, are
@@ -44,7 +46,8 @@ const (
 	maxBodies = 128 << 20
 	freeBody  = 64 << 10
 
-	// shedDelay is how long an answer to a request that is shed is held back: a
+	// shedDelay is how long an answer to a request that is shed, or one too many of
+	// its tenant's, is held back: a
 	// client that sends the next one at once would keep the server busy with
 	// refusals. At most maxDelayed are.
 	shedDelay  = 50 * time.Millisecond
@@ -52,16 +55,16 @@ const (
 )
 
 func newLoad(inFlight int, log *slog.Logger) *load {
-	of := func(turns int) *lane {
+	of := func(turns int) *store.Lane {
 		turns = min(turns, max(1, inFlight/2))
-		return newLane(turns, inFlight-turns)
+		return store.NewLane(turns, inFlight-turns)
 	}
 	return &load{reads: of(max(leastReads, readTurns*runtime.GOMAXPROCS(0))), writes: of(writeTurns), log: log}
 }
 
 // lane is where requests of a route wait; nil for those that have no turns: a
 // batch's requests have one each, and what anybody may read is in memory.
-func (l *load) lane(rt *route) *lane {
+func (l *load) lane(rt *route) *store.Lane {
 	switch {
 	case rt.anonymous() || rt.pattern == batch:
 		return nil
@@ -75,13 +78,13 @@ func (l *load) lane(rt *route) *lane {
 // turn.
 func (x *exchange) enter() error {
 	turns := x.s.load.lane(x.route)
-	if turns != nil && turns.full(x.tenant.ID) {
-		return errShed
+	if turns != nil && turns.Full(x.tenant.ID) {
+		return store.ErrShed
 	}
 	if err := x.receive(); err != nil || turns == nil {
 		return err
 	}
-	if err := turns.take(x.r.Context(), x.tenant.ID); err != nil {
+	if err := turns.Take(x.r.Context(), x.tenant.ID); err != nil {
 		return err
 	}
 	x.turn = turns
@@ -91,7 +94,7 @@ func (x *exchange) enter() error {
 // leave gives the request's turn back, if it has one.
 func (x *exchange) leave() {
 	if x.turn != nil {
-		x.turn.give()
+		x.turn.Give()
 		x.turn = nil
 	}
 }
@@ -116,7 +119,7 @@ func (x *exchange) tooMany() bool {
 }
 
 // isShed reports whether err refuses a request for there being too many.
-func isShed(err error) bool { return errors.Is(err, errShed) }
+func isShed(err error) bool { return errors.Is(err, store.ErrShed) }
 
 // hold keeps the answer to a request that is shed back for a moment.
 func (l *load) hold(ctx context.Context) {
@@ -152,7 +155,7 @@ type heldReader struct {
 func (r heldReader) Read(b []byte) (n int, err error) {
 	n, err = r.Reader.Read(b)
 	if !r.x.s.load.keep(&r.x.held, int64(n)) {
-		err = errShed
+		err = store.ErrShed
 	}
 	return n, err
 }

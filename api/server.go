@@ -92,7 +92,7 @@ type exchange struct {
 	prefs     odata.Preferences
 	once      *certstate.Once // nil unless the request may be repeated
 
-	turn *lane         // that the request has a turn of, nil for none
+	turn *store.Lane   // that the request has a turn of, nil for none
 	buf  *bytes.Buffer // of the body that is held, nil for none
 	data []byte        // the body, decompressed
 	held int64         // bytes read of it, compressed and decompressed
@@ -122,7 +122,7 @@ func (x *exchange) run() {
 	case x.r.URL.Path == "/readyz":
 		x.ready()
 	case surplus:
-		x.fail(errShed)
+		x.fail(store.ErrShed)
 	case x.r.Method == http.MethodOptions:
 		x.preflight()
 	default:

@@ -55,6 +55,8 @@ func main() {
 		err = serveFloor(ctx, os.Args[2], os.Args[3])
 	} else if len(os.Args) == 3 && os.Args[1] == probeArg {
 		err = probe(ctx, os.Args[2], os.Stdout)
+	} else if len(os.Args) == 2 && os.Args[1] == sendArg {
+		err = sendStream(ctx, os.Stdin, os.Stdout)
 	} else {
 		err = run(ctx, os.Args[1:], os.Stdout)
 	}

@@ -47,19 +47,19 @@ func (c *client) patch() []byte {
 
 // tally is what became of requests.
 type tally struct {
-	done, shed, failed int
-	unsent             int             // for want of a free connection
-	times              []time.Duration // of those done, from when they were due
-	refused            []time.Duration // of those shed
-	firstFailure       error
-	cpu                time.Duration // of the server's, for each done; 0: not measured
+	Done, Shed, Failed int
+	Unsent             int             // for want of a free connection
+	Times              []time.Duration // of those done, from when they were due
+	Refused            []time.Duration // of those shed
+	FirstFailure       string
+	CPU                time.Duration // of the server's, for each done; 0: not measured
 }
 
 func (t *tally) add(o *tally) {
-	t.done, t.shed, t.failed, t.unsent = t.done+o.done, t.shed+o.shed, t.failed+o.failed, t.unsent+o.unsent
-	t.times, t.refused = append(t.times, o.times...), append(t.refused, o.refused...)
-	if t.firstFailure == nil {
-		t.firstFailure = o.firstFailure
+	t.Done, t.Shed, t.Failed, t.Unsent = t.Done+o.Done, t.Shed+o.Shed, t.Failed+o.Failed, t.Unsent+o.Unsent
+	t.Times, t.Refused = append(t.Times, o.Times...), append(t.Refused, o.Refused...)
+	if t.FirstFailure == "" {
+		t.FirstFailure = o.FirstFailure
 	}
 }
 
@@ -68,15 +68,15 @@ func (t *tally) add(o *tally) {
 func (t *tally) count(status int, err error, due, sent time.Time) {
 	switch now := time.Now(); {
 	case err == nil && status < 300:
-		t.done++
-		t.times = append(t.times, now.Sub(due))
+		t.Done++
+		t.Times = append(t.Times, now.Sub(due))
 	case err == nil && (status == 429 || status == 503):
-		t.shed++
-		t.refused = append(t.refused, now.Sub(sent))
+		t.Shed++
+		t.Refused = append(t.Refused, now.Sub(sent))
 	default:
-		t.failed++
-		if t.firstFailure == nil {
-			t.firstFailure = fmt.Errorf("status %d: %w", status, err)
+		t.Failed++
+		if t.FirstFailure == "" {
+			t.FirstFailure = fmt.Sprintf("status %d: %v", status, err)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"time"
 
 	"certstate/auth/authtest"
@@ -22,7 +21,6 @@ const (
 // on doing what it can; then the same from one tenant while another sends little.
 func overload(ctx context.Context, out io.Writer, o options, dir, program string, set *dataset, is *authtest.Issuer) error {
 	length := time.Duration(o.seconds * float64(time.Second))
-	runtime.GOMAXPROCS(1) // the clients', which have machines of their own elsewhere
 	server, err := startServer(ctx, dir, program, set, is)
 	if err != nil {
 		return err
@@ -49,30 +47,30 @@ func flood(ctx context.Context, out io.Writer, t *target, set *dataset, length t
 	}
 	w := newWatch(ctx, t, time.Second)
 	before := t.cpu()
-	sum, err := (&stream{t, set.ids, times * capacity, overConns}).run(ctx, length)
+	sum, err := t.stream(set.ids, times*capacity, overConns).run(ctx, length)
 	used := t.cpu() - before
 	w.stop()
 	if err != nil {
 		return err
 	}
 	said := verdicts{out: out}
-	goodput := float64(sum.done) / length.Seconds()
-	fmt.Fprintf(out, "the server's processor time: %.2f of one processor, %.0f percent of it for what was done\n", used.Seconds()/length.Seconds(), 100*float64(sum.done)*calm.cpu.Seconds()/used.Seconds())
+	goodput := float64(sum.Done) / length.Seconds()
+	fmt.Fprintf(out, "the server's processor time: %.2f of one processor, %.0f percent of it for what was done\n", used.Seconds()/length.Seconds(), 100*float64(sum.Done)*calm.CPU.Seconds()/used.Seconds())
 	fmt.Fprintf(out, "offered %.0f/s for %s: %d sent, %d not for want of one of %d connections; %d done, %d shed, %d failed\n",
-		times*capacity, length, sum.done+sum.shed+sum.failed, sum.unsent, overConns, sum.done, sum.shed, sum.failed)
-	if sum.firstFailure != nil {
-		fmt.Fprintln(out, "the first failure:", sum.firstFailure)
+		times*capacity, length, sum.Done+sum.Shed+sum.Failed, sum.Unsent, overConns, sum.Done, sum.Shed, sum.Failed)
+	if sum.FirstFailure != "" {
+		fmt.Fprintln(out, "the first failure:", sum.FirstFailure)
 	}
 	said.atLeast("goodput, percent of the peak", 100*goodput/capacity, 80)
-	said.atMost("p99 of those done, ms", millis(part(sum.times, 99)), 2000)
-	said.atMost("p50 of those shed, from when they were sent, ms", millis(part(sum.refused, 50)), 100)
-	fmt.Fprintf(out, "  p99 of those shed: %.0f ms\n", millis(part(sum.refused, 99)))
+	said.atMost("p99 of those done, ms", millis(part(sum.Times, 99)), 2000)
+	said.atMost("p50 of those shed, from when they were sent, ms", millis(part(sum.Refused, 50)), 100)
+	fmt.Fprintf(out, "  p99 of those shed: %.0f ms\n", millis(part(sum.Refused, 99)))
 	said.atMost("p99 of health answers, ms", millis(part(w.health, 99)), 100)
 	said.atMost("health answers that were not 200", float64(w.sick), 0)
 	said.atMost("resident memory, MiB", float64(w.most(func(h held) int { return h.rss })), 512)
 	said.atMost("goroutines", float64(w.most(func(h held) int { return h.goroutines })), 5000)
-	said.atMost("failures", float64(sum.failed), 0)
-	back, err := recovery(ctx, t, set, capacity/2, part(calm.times, 99))
+	said.atMost("failures", float64(sum.Failed), 0)
+	back, err := recovery(ctx, t, set, capacity/2, part(calm.Times, 99))
 	if err != nil {
 		return err
 	}
@@ -87,8 +85,8 @@ func measurePeak(ctx context.Context, out io.Writer, t *target, set *dataset) (f
 	before := t.cpu()
 	rate, sum, err := peak(ctx, t, set.ids, peakClients, 10*time.Second)
 	if err == nil {
-		sum.cpu = (t.cpu() - before) / time.Duration(sum.done)
-		fmt.Fprintf(out, "peak: %.0f requests/s of the mix by %d clients, p50 %.1f ms, p99 %.1f ms, %.2f ms of processor time each\n", rate, peakClients, millis(part(sum.times, 50)), millis(part(sum.times, 99)), millis(sum.cpu))
+		sum.CPU = (t.cpu() - before) / time.Duration(sum.Done)
+		fmt.Fprintf(out, "peak: %.0f requests/s of the mix by %d clients, p50 %.1f ms, p99 %.1f ms, %.2f ms of processor time each\n", rate, peakClients, millis(part(sum.Times, 50)), millis(part(sum.Times, 99)), millis(sum.CPU))
 	}
 	return rate, sum, err
 }
@@ -98,11 +96,11 @@ func measurePeak(ctx context.Context, out io.Writer, t *target, set *dataset) (f
 func recovery(ctx context.Context, t *target, set *dataset, rate float64, within time.Duration) (time.Duration, error) {
 	begin := time.Now()
 	for time.Since(begin) < 30*time.Second {
-		sum, err := (&stream{t, set.ids, rate, peakClients}).run(ctx, time.Second)
+		sum, err := t.stream(set.ids, rate, peakClients).run(ctx, time.Second)
 		if err != nil {
 			return 0, err
 		}
-		if sum.shed+sum.failed == 0 && sum.done > 0 && part(sum.times, 99) <= within {
+		if sum.Shed+sum.Failed == 0 && sum.Done > 0 && part(sum.Times, 99) <= within {
 			break
 		}
 	}
@@ -125,27 +123,28 @@ func neighbour(ctx context.Context, out io.Writer, t *target, set *dataset, is *
 	if err != nil {
 		return err
 	}
-	other := &stream{&quiet, ids, quietRate, 4}
+	other := quiet.stream(ids, quietRate, 16)
 	alone, err := other.run(ctx, length)
 	if err != nil {
 		return err
 	}
-	busy := make(chan *tally, 1)
+	var a *tally
+	failed := make(chan error, 1)
 	go func() {
-		sum, _ := (&stream{t, set.ids, times * capacity, overConns}).run(ctx, length) // which has no errors of its own
-		busy <- sum
+		var err error
+		a, err = t.stream(set.ids, times*capacity, overConns).run(ctx, length)
+		failed <- err
 	}()
 	beside, err := other.run(ctx, length)
-	a := <-busy
-	if err != nil {
+	if err := errors.Join(err, <-failed); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "busy: offered %.0f/s, %d done, %d shed, %d failed\n", times*capacity, a.done, a.shed, a.failed)
-	fmt.Fprintf(out, "other: alone p50 %.1f ms, p99 %.1f ms; beside it p50 %.1f ms, p99 %.1f ms, %d done, %d shed, %d failed\n", millis(part(alone.times, 50)), millis(part(alone.times, 99)),
-		millis(part(beside.times, 50)), millis(part(beside.times, 99)), beside.done, beside.shed, beside.failed)
+	fmt.Fprintf(out, "busy: offered %.0f/s, %d done, %d shed, %d failed\n", times*capacity, a.Done, a.Shed, a.Failed)
+	fmt.Fprintf(out, "other: alone p50 %.1f ms, p99 %.1f ms; beside it p50 %.1f ms, p99 %.1f ms, %d done, %d shed, %d failed\n", millis(part(alone.Times, 50)), millis(part(alone.Times, 99)),
+		millis(part(beside.Times, 50)), millis(part(beside.Times, 99)), beside.Done, beside.Shed, beside.Failed)
 	said := verdicts{out: out}
-	said.atMost("requests of the other that were not done", float64(beside.shed+beside.failed+beside.unsent), 0)
-	said.atMost("its p99, times that of it alone", float64(part(beside.times, 99))/float64(part(alone.times, 99)), 3)
+	said.atMost("requests of the other that were not done", float64(beside.Shed+beside.Failed+beside.Unsent), 0)
+	said.atMost("its p99, times that of it alone", float64(part(beside.Times, 99))/float64(part(alone.Times, 99)), 3)
 	if !binding {
 		return nil
 	}

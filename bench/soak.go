@@ -32,7 +32,7 @@ func soaked(ctx context.Context, out io.Writer, t *target, set *dataset, length 
 	if err != nil {
 		return err
 	}
-	load := &stream{t, set.ids, capacity / 2, peakClients}
+	load := t.stream(set.ids, capacity/2, peakClients)
 	if _, err := load.run(ctx, length/4); err != nil { // warm-up
 		return err
 	}
@@ -43,7 +43,7 @@ func soaked(ctx context.Context, out io.Writer, t *target, set *dataset, length 
 		return err
 	}
 	fmt.Fprintf(out, "%.0f requests/s for %s after %s of warm-up: %d done, %d shed, %d failed, p99 %.1f ms\n",
-		load.rate, length, length/4, sum.done, sum.shed, sum.failed, millis(part(sum.times, 99)))
+		load.Rate, length, length/4, sum.Done, sum.Shed, sum.Failed, millis(part(sum.Times, 99)))
 	said := verdicts{out: out}
 	for _, grows := range []struct {
 		what string
@@ -60,6 +60,6 @@ func soaked(ctx context.Context, out io.Writer, t *target, set *dataset, length 
 		// What the noise of so short a time cannot tell from nothing is nothing.
 		said.atMost(grows.what+", growth an hour beyond doubt", slope-2*noise, grows.most)
 	}
-	said.atMost("requests that were not done", float64(sum.shed+sum.failed), 0)
+	said.atMost("requests that were not done", float64(sum.Shed+sum.Failed), 0)
 	return said.err()
 }

@@ -28,7 +28,7 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 	if err != nil {
 		return p, err
 	}
-	ctx, done, err := s.watched(ctx, sel.found)
+	ctx, done, err := s.watched(ctx, t, sel.found)
 	if err != nil {
 		return p, err
 	}
@@ -69,7 +69,7 @@ func (s *Store) Groups(ctx context.Context, t Tenant, q *odata.Query, at Positio
 	if err != nil {
 		return 0, err
 	}
-	ctx, done, err := s.watched(ctx, sel.found)
+	ctx, done, err := s.watched(ctx, t, sel.found)
 	if err != nil {
 		return 0, err
 	}

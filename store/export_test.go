@@ -16,12 +16,13 @@ func (s *Store) SetStatementTime(d time.Duration) { s.limit = d }
 
 // TakeTurns takes the turns of all queries that may take long.
 func (s *Store) TakeTurns() (giveBack func()) {
-	for range cap(s.watching) {
-		s.watching <- struct{}{}
+	n := s.watching.free
+	for range n {
+		_, _ = s.watching.join("")
 	}
 	return func() {
-		for range cap(s.watching) {
-			<-s.watching
+		for range n {
+			s.watching.Give()
 		}
 	}
 }

@@ -104,26 +104,18 @@ func (sel *selection) cheap() bool {
 
 // watched bounds the time of a selection that is not cheap, the wait for its
 // turn included: some connections are always left to those that are.
-func (s *Store) watched(ctx context.Context, cheap bool) (context.Context, context.CancelFunc, error) {
+func (s *Store) watched(ctx context.Context, t Tenant, cheap bool) (context.Context, context.CancelFunc, error) {
 	if cheap {
 		// The drivers run a statement that can be cancelled in a goroutine of
 		// its own, which costs more than most statements.
 		return context.WithoutCancel(ctx), func() {}, nil
 	}
-	tooMany := certstate.Errorf(certstate.Unavailable, "", "Too many queries are being answered. Try again.")
-	if s.waiting.Add(1) > maxWaiting {
-		s.waiting.Add(-1)
-		return nil, nil, tooMany
-	}
-	defer s.waiting.Add(-1)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.limit, errTooSlow)
-	select {
-	case s.watching <- struct{}{}:
-		return ctx, func() { cancel(); <-s.watching }, nil
-	case <-ctx.Done():
+	if err := s.watching.Take(ctx, t.ID); err != nil {
 		cancel()
-		return nil, nil, tooMany
+		return nil, nil, certstate.Errorf(certstate.Unavailable, "", "Too many queries are being answered. Try again.")
 	}
+	return ctx, func() { cancel(); s.watching.Give() }, nil
 }
 
 // maxWaiting is how many queries that may take long wait for their turn. More
@@ -156,7 +148,7 @@ func (s *Store) List(ctx context.Context, t Tenant, q *odata.Query, at Position,
 	if err != nil {
 		return p, err
 	}
-	ctx, done, err := s.watched(ctx, sel.cheap())
+	ctx, done, err := s.watched(ctx, t, sel.cheap())
 	if err != nil {
 		return p, err
 	}
@@ -433,7 +425,7 @@ func (s *Store) Count(ctx context.Context, t Tenant, q *odata.Query, now edm.Dat
 	if err != nil {
 		return 0, err
 	}
-	ctx, done, err := s.watched(ctx, sel.found)
+	ctx, done, err := s.watched(ctx, t, sel.found)
 	if err != nil {
 		return 0, err
 	}

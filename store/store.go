@@ -34,8 +34,7 @@ type Store struct {
 	limit   time.Duration // statementTime, which tests set
 	repeats time.Duration // as in Options
 
-	watching chan struct{} // holds an entry for each query that may take long
-	waiting  atomic.Int64  // queries that wait for a place in it
+	watching *Lane // of queries that may take long
 	tenants  tenantCache
 	queries  statements
 	counts   counts
@@ -74,7 +73,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, repeats: o.Repeats, probing: probeEvery, watching: make(chan struct{}, max(1, readConns()-2)), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
+	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, repeats: o.Repeats, probing: probeEvery, watching: NewLane(max(1, readConns()-2), maxWaiting), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
 	s.queries.d = d
 	if s.now == nil {
 		s.now = time.Now

@@ -1,4 +1,4 @@
-package api
+package store
 
 import (
 	"context"
@@ -11,11 +11,11 @@ import (
 )
 
 // waits starts a request that wants a turn and returns once it waits.
-func waits(t *testing.T, l *lane, tenant string, got func(error)) {
+func waits(t *testing.T, l *Lane, tenant string, got func(error)) {
 	t.Helper()
-	before := l.len()
-	go func() { got(l.take(t.Context(), tenant)) }()
-	until(t, func() bool { return l.len() > before })
+	before := l.Len()
+	go func() { got(l.Take(t.Context(), tenant)) }()
+	until(t, func() bool { return l.Len() > before })
 }
 
 func until(t *testing.T, holds func() bool) {
@@ -30,8 +30,8 @@ func until(t *testing.T, holds func() bool) {
 // Turns go to the tenants one after another, and to a tenant's requests in their
 // order.
 func TestLaneTakesTenantsInTurn(t *testing.T) {
-	l := newLane(1, 10)
-	if err := l.take(t.Context(), "a"); err != nil {
+	l := NewLane(1, 10)
+	if err := l.Take(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
 	turns := make(chan string)
@@ -40,13 +40,13 @@ func TestLaneTakesTenantsInTurn(t *testing.T) {
 	}
 	var order []string
 	for range 6 {
-		l.give()
+		l.Give()
 		order = append(order, <-turns)
 	}
 	if want := []string{"a1<nil>", "b1<nil>", "c1<nil>", "a2<nil>", "b2<nil>", "a3<nil>"}; !slices.Equal(order, want) {
 		t.Errorf("turns went to %q, want %q", order, want)
 	}
-	l.give()
+	l.Give()
 	if l.free != 1 || len(l.queues) != 0 || l.round.Len() != 0 {
 		t.Errorf("left: %+v", l)
 	}
@@ -55,51 +55,51 @@ func TestLaneTakesTenantsInTurn(t *testing.T) {
 // A tenant that fills the room gives way to one that has less, down to an equal
 // share, and is shed itself.
 func TestLaneSheds(t *testing.T) {
-	l := newLane(1, 4)
-	if err := l.take(t.Context(), "a"); err != nil {
+	l := NewLane(1, 4)
+	if err := l.Take(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
 	shed := make(chan string, 10)
 	for _, who := range []string{"a1", "a2", "a3", "a4"} {
 		waits(t, l, "a", func(err error) {
-			if errors.Is(err, errShed) {
+			if errors.Is(err, ErrShed) {
 				shed <- who
 			}
 		})
 	}
-	if err := l.take(t.Context(), "a"); !errors.Is(err, errShed) || !l.full("a") {
+	if err := l.Take(t.Context(), "a"); !errors.Is(err, ErrShed) || !l.Full("a") {
 		t.Errorf("a fifth of the same tenant: %v", err)
 	}
 	for i, want := range []string{"a4", "a3"} {
-		if l.full("b") {
+		if l.Full("b") {
 			t.Errorf("no room for request %d of another tenant", i+1)
 		}
-		go func() { _ = l.take(t.Context(), "b") }()
+		go func() { _ = l.Take(t.Context(), "b") }()
 		if got := <-shed; got != want {
 			t.Errorf("%s was shed, want %s", got, want)
 		}
 	}
-	if err := l.take(t.Context(), "b"); !errors.Is(err, errShed) {
+	if err := l.Take(t.Context(), "b"); !errors.Is(err, ErrShed) {
 		t.Errorf("more than an equal share: %v", err)
 	}
 	for range 5 {
-		l.give()
+		l.Give()
 	}
-	until(t, func() bool { return l.len() == 0 })
+	until(t, func() bool { return l.Len() == 0 })
 }
 
 // A request whose client goes away while it waits leaves neither a place nor a
 // turn behind.
 func TestLaneLosesNoTurn(t *testing.T) {
-	l := newLane(2, 100)
+	l := NewLane(2, 100)
 	var wg sync.WaitGroup
 	for i := range 2000 {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i%7)*100*time.Microsecond)
 			defer cancel()
-			if l.take(ctx, fmt.Sprint(i%5)) == nil {
+			if l.Take(ctx, fmt.Sprint(i%5)) == nil {
 				time.Sleep(time.Duration(i%3) * 50 * time.Microsecond)
-				l.give()
+				l.Give()
 			}
 		})
 	}

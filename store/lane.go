@@ -1,4 +1,4 @@
-package api
+package store
 
 import (
 	"container/list"
@@ -9,11 +9,11 @@ import (
 	"certstate"
 )
 
-// lane lets requests of one kind in, as many at once as the server does well
+// Lane lets requests of one kind in, as many at once as the server does well
 // with. Some more wait for their turn, tenant by tenant, so that a tenant with few
 // requests does not wait behind all of one with many; if those who wait fill the
 // room there is, the tenant with most of them gives way. The rest is shed.
-type lane struct {
+type Lane struct {
 	mu      sync.Mutex
 	free    int // turns nobody has; 0 while anybody waits
 	room    int // how many may wait
@@ -35,32 +35,34 @@ type waiter struct {
 	turn   chan bool     // true: it is its turn; false: it was shed
 }
 
-func newLane(turns, room int) *lane {
-	return &lane{free: turns, room: room, queues: map[string]*queue{}}
+// NewLane makes a lane of so many turns, with room for so many to wait.
+func NewLane(turns, room int) *Lane {
+	return &Lane{free: turns, room: room, queues: map[string]*queue{}}
 }
 
 // maxWait bounds the wait for a turn.
 const maxWait = 5 * time.Second
 
-var errShed = certstate.Errorf(certstate.Unavailable, "", "The server is answering as many requests as it can. Try again.")
+// ErrShed refuses a request for there being too many.
+var ErrShed = certstate.Errorf(certstate.Unavailable, "", "The server is answering as many requests as it can. Try again.")
 
-// full reports whether take would shed a request of the tenant.
-func (l *lane) full(tenant string) bool {
+// Full reports whether Take would shed a request of the tenant.
+func (l *Lane) Full(tenant string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.free == 0 && l.waiting >= l.room && l.longest(tenant) == ""
 }
 
-// take returns once it is the request's turn, after which give must be called.
-// Its error is errShed, or says that nobody waits any more.
-func (l *lane) take(ctx context.Context, tenant string) error {
+// Take returns once it is the request's turn, after which Give must be called.
+// Its error is ErrShed, or says that nobody waits any more.
+func (l *Lane) Take(ctx context.Context, tenant string) error {
 	w, err := l.join(tenant)
 	if w == nil {
 		return err
 	}
 	late := time.NewTimer(maxWait)
 	defer late.Stop()
-	err = errShed
+	err = ErrShed
 	select {
 	case turn := <-w.turn:
 		if turn {
@@ -72,13 +74,13 @@ func (l *lane) take(ctx context.Context, tenant string) error {
 		err = ctx.Err()
 	}
 	if l.forget(w) {
-		l.give() // its turn came at this moment
+		l.Give() // its turn came at this moment
 	}
 	return err
 }
 
 // join takes a free turn, or a place among those who wait.
-func (l *lane) join(tenant string) (*waiter, error) {
+func (l *Lane) join(tenant string) (*waiter, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.free > 0 {
@@ -88,7 +90,7 @@ func (l *lane) join(tenant string) (*waiter, error) {
 	if l.waiting >= l.room {
 		most := l.longest(tenant)
 		if most == "" {
-			return nil, errShed
+			return nil, ErrShed
 		}
 		last := l.queues[most].Back().Value.(*waiter)
 		l.remove(last)
@@ -108,7 +110,7 @@ func (l *lane) join(tenant string) (*waiter, error) {
 
 // longest is the tenant with most requests waiting, if it would still have as
 // many as this one after giving a place to it; else "".
-func (l *lane) longest(tenant string) (most string) {
+func (l *Lane) longest(tenant string) (most string) {
 	n := 1
 	if q := l.queues[tenant]; q != nil {
 		n += q.Len()
@@ -121,8 +123,8 @@ func (l *lane) longest(tenant string) (most string) {
 	return most
 }
 
-// give ends a turn: the next tenant's first request has it.
-func (l *lane) give() {
+// Give ends a turn: the next tenant's first request has it.
+func (l *Lane) Give() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	first := l.round.Front()
@@ -137,7 +139,7 @@ func (l *lane) give() {
 }
 
 // forget gives a place up, and reports whether the turn came before that.
-func (l *lane) forget(w *waiter) bool {
+func (l *Lane) forget(w *waiter) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
@@ -149,15 +151,15 @@ func (l *lane) forget(w *waiter) bool {
 	}
 }
 
-// len is how many wait.
-func (l *lane) len() int {
+// Len is how many wait.
+func (l *Lane) Len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.waiting
 }
 
 // remove takes a waiter out. Its caller holds the lock.
-func (l *lane) remove(w *waiter) {
+func (l *Lane) remove(w *waiter) {
 	q := l.queues[w.tenant]
 	q.Remove(w.at)
 	l.waiting--
