@@ -78,4 +78,5 @@ soak: ## the slow tests
 	CGO_ENABLED=0 $(GO) test ./store -run MeanTheSame -queries=100000 -timeout 1h -v
 	$(GO) test ./api -run TestPagesUnderFire -page-rows=50000 -timeout 1h -v
 	$(GO) test ./store -run TestDeltaUnderFire -fire-kills=2000 -timeout 3h
+	$(GO) test ./store -run 'OnAReplica|ReadsSee' -replica-time 10m -queries 100000 -timeout 2h -v
 	$(MAKE) fuzz FUZZTIME=15000000x

@@ -118,6 +118,8 @@ const maxScan = 10_000
 // says where the next page begins; a page may tell nothing and not be the last.
 // A record is told once a round. fn gets the properties that the query selects.
 func (s *Store) Delta(ctx context.Context, t Tenant, q *odata.Query, r Round, limit int, fn func(*Told) error) (next Round, more bool, err error) {
+	ctx, end := s.elsewhere(ctx, t, &r.Head)
+	defer end()
 	if r.From < 0 {
 		next, more, err = s.everything(ctx, t, q, r, limit, fn)
 	} else {

@@ -15,11 +15,12 @@ import (
 // small functions. Every statement is written once, in what all of them read;
 // it asks the dialect for the few phrases that differ.
 type dialect struct {
-	name       string
-	schemes    []string // of the URLs that name such a database
-	open       func(s *Store, url string, o Options) error
-	background func(*Store)       // runs until the store stops, nil for nothing
-	fault      func(error) *fault // what an error of the engine is, nil if it is the statement's own
+	name        string
+	schemes     []string // of the URLs that name such a database
+	open        func(s *Store, url string, o Options) error
+	openReplica func(url string) (*sql.DB, error) // nil if there are none
+	background  func(*Store)                      // runs until the store stops, nil for nothing
+	fault       func(error) *fault                // what an error of the engine is, nil if it is the statement's own
 
 	// Statements.
 	rebind         func(text string) string            // placeholders from $1 to the engine's

@@ -26,6 +26,9 @@
 // PostgreSQL database: there the lock of the part's row in seq does what SQLite's
 // one writer does, and node.go keeps the servers apart.
 //
+// Reads that may be long are answered by a replica if there is one that is up to
+// date (replica.go).
+//
 // A commit to a file that fails to reach the disk ends writing for good: what
 // the file holds is then unknown until it is opened anew, since a second fsync
 // can report success for pages the kernel has already dropped.

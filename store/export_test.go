@@ -12,6 +12,9 @@ func (s *Store) SetRare(n int) { s.rare = n }
 // SetStatementTime sets how long a query may run.
 func (s *Store) SetStatementTime(d time.Duration) { s.limit = d }
 
+// AnsweredElsewhere counts the reads that the replica has answered.
+func (s *Store) AnsweredElsewhere() int64 { return s.replica.answered.Load() }
+
 // TakeTurns takes the turns of all queries that may take long.
 func (s *Store) TakeTurns() (giveBack func()) {
 	for range cap(s.watching) {

@@ -23,7 +23,7 @@ import (
 
 // postgres is PostgreSQL and what speaks its protocol and SQL.
 var postgres = dialect{
-	name: "PostgreSQL", schemes: []string{"postgres", "postgresql"}, open: openPostgresStore, fault: postgresFault,
+	name: "PostgreSQL", schemes: []string{"postgres", "postgresql"}, open: openPostgresStore, openReplica: openPostgresReplica, fault: postgresFault,
 	rebind:    func(text string) string { return text },
 	argument:  postgresArgument,
 	integer:   func(n int64) string { return "CAST(" + strconv.FormatInt(n, 10) + " AS bigint)" },
@@ -109,6 +109,14 @@ func openPostgresStore(s *Store, url string, _ Options) error {
 	s.write = openPostgres(config, writeSession, 2) // the writer's, and one more at the start
 	s.read = openPostgres(config, readSession, postgresReaders)
 	return nil
+}
+
+func openPostgresReplica(url string) (*sql.DB, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("read database: %w", err) // pgx hides the password
+	}
+	return openPostgres(config, readSession, postgresReaders), nil
 }
 
 func openPostgres(config *pgx.ConnConfig, session map[string]string, conns int) *sql.DB {

@@ -150,7 +150,6 @@ func startCluster(t *testing.T) *storetest.Cluster {
 		t.Skip("no PostgreSQL: ", err)
 	}
 	t.Cleanup(cluster.Stop)
-	store.Partition()
 	return cluster
 }
 

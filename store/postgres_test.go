@@ -23,7 +23,6 @@ const testTenant = "11111111-2222-4333-8444-555555555555"
 
 func openPostgresTest(t *testing.T, url string) *Store {
 	t.Helper()
-	Partition()
 	s, err := Open(t.Context(), url, Options{Serve: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +100,6 @@ func TestPostgresSchema(t *testing.T) {
 // an older release leaves a newer schema as it is.
 func TestPostgresMigration(t *testing.T) {
 	url := storetest.Postgres(t)
-	Partition()
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {

@@ -141,6 +141,8 @@ func tooSlow(ctx context.Context, err error) error {
 // an earlier page gave. The State passed to fn is reused; it holds the
 // properties of the query's $select, those it sorts by, and the id.
 func (s *Store) List(ctx context.Context, t Tenant, q *odata.Query, at Position, limit int, fn func(*certstate.State) error) (p Page, err error) {
+	ctx, end := s.elsewhere(ctx, t, nil)
+	defer end()
 	sel, err := s.newSelection(ctx, t, q, q.Condition(), edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
 	if err != nil {
 		return p, err
@@ -410,6 +412,8 @@ func (s *Store) Count(ctx context.Context, t Tenant, q *odata.Query, now edm.Dat
 	if cond == nil && asOf == nil {
 		return s.Live(ctx, t)
 	}
+	ctx, end := s.elsewhere(ctx, t, nil)
+	defer end()
 	sel, err := s.newSelection(ctx, t, q, cond, now, asOf)
 	if err != nil {
 		return 0, err

@@ -21,14 +21,15 @@ import (
 // Store is an open register. Its methods may be called from any goroutine.
 // Every method that touches records takes the tenant they belong to.
 type Store struct {
-	d     *dialect
-	path  string // of the file, or where the database is, without a password
-	read  *sql.DB
-	write *sql.DB
-	lock  *os.File // nil unless opened to serve
-	name  string   // of this store among those that are open, for leases
-	now   func() time.Time
-	log   *slog.Logger
+	d       *dialect
+	path    string // of the file, or where the database is, without a password
+	read    *sql.DB
+	write   *sql.DB
+	replica *replica // nil: there is none
+	lock    *os.File // nil unless opened to serve
+	name    string   // of this store among those that are open, for leases
+	now     func() time.Time
+	log     *slog.Logger
 
 	rare  int           // rareUpTo, and
 	limit time.Duration // statementTime, which tests set
@@ -54,14 +55,20 @@ type Options struct {
 	// History is how long changes and past versions are kept, 0 for ever. The
 	// server sees to it.
 	History time.Duration
-	Now     func() time.Time // nil: time.Now
-	Log     *slog.Logger     // nil: slog.Default
+	// ReadDatabase is the URL of a replica of the database that long reads are
+	// answered from, "" for none. See replica.go.
+	ReadDatabase string
+	Now          func() time.Time // nil: time.Now
+	Log          *slog.Logger     // nil: slog.Default
 }
 
 // Open opens the database that a URL names (URLForms), creating a file that is
 // not there, and brings its schema up to date.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	d, err := dialectOf(url)
+	if err == nil {
+		err = CheckReadDatabase(url, o.ReadDatabase)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +83,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err := d.open(s, url, o); err != nil {
 		return nil, err
 	}
-	if err := s.start(ctx); err != nil {
+	if err := errors.Join(s.start(ctx), s.openReplica(ctx, o.ReadDatabase)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", s.path, err), s.release())
 	}
 	if o.Serve && o.History > 0 {
@@ -121,6 +128,9 @@ func (s *Store) Close() error {
 func (s *Store) release() error {
 	s.queries.close()
 	err := errors.Join(s.read.Close(), s.write.Close())
+	if s.replica != nil {
+		err = errors.Join(err, s.replica.close())
+	}
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())
 	}

@@ -65,7 +65,7 @@ func (a *app) runServer(ctx context.Context, set *settings, log *slog.Logger) (e
 			return err
 		}
 	}
-	db, err := store.Open(ctx, set.Database, store.Options{Serve: true, Log: log, History: time.Duration(set.HistoryDays) * 24 * time.Hour})
+	db, err := store.Open(ctx, set.Database, store.Options{Serve: true, Log: log, ReadDatabase: set.ReadDatabase, History: time.Duration(set.HistoryDays) * 24 * time.Hour})
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,6 +26,8 @@ type Cluster struct {
 	dir     string
 	process *os.Process
 	ended   chan struct{}
+
+	standbys atomic.Int64 // that were made of it
 }
 
 // Start makes a cluster and starts it. Its own collation is a linguistic one,
@@ -34,6 +37,12 @@ func Start() (*Cluster, error) {
 	if _, err := os.Stat(filepath.Join(binaries, "initdb")); err != nil {
 		return nil, fmt.Errorf("set %s, or install postgresql-15: %w", ServerVariable, err)
 	}
+	return fill("initdb", "-U", "postgres", "-A", "trust",
+		"-E", "UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US", "--no-sync", "--no-instructions")
+}
+
+// fill starts a server on the folder that a program of PostgreSQL's fills.
+func fill(program string, args ...string) (*Cluster, error) {
 	dir, err := os.MkdirTemp("", "certstate-pg")
 	if err != nil {
 		return nil, err
@@ -45,12 +54,11 @@ func Start() (*Cluster, error) {
 	}
 	if err == nil {
 		//nolint:gosec // a program of Debian's, a folder of our own
-		initdb := exec.Command(filepath.Join(binaries, "initdb"), "-D", filepath.Join(dir, "data"), "-U", "postgres", "-A", "trust",
-			"-E", "UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US", "--no-sync", "--no-instructions")
-		initdb.Dir, initdb.SysProcAttr = dir, &syscall.SysProcAttr{Credential: owner}
+		cmd := exec.Command(filepath.Join(binaries, program), append([]string{"-D", filepath.Join(dir, "data")}, args...)...)
+		cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Credential: owner}
 		var out []byte
-		if out, err = initdb.CombinedOutput(); err != nil {
-			err = fmt.Errorf("initdb: %w: %s", err, out)
+		if out, err = cmd.CombinedOutput(); err != nil {
+			err = fmt.Errorf("%s: %w: %s", program, err, out)
 		}
 	}
 	if err == nil {

@@ -1,0 +1,65 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Standby copies the running server to one that follows it by streaming
+// replication and answers reads.
+func (c *Cluster) Standby() (*Cluster, error) {
+	name := fmt.Sprintf("standby_%d", c.standbys.Add(1))
+	return fill("pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+		"-d", "host="+c.dir+" user=postgres dbname=postgres application_name="+name)
+}
+
+// Standbys that commits wait for, https://www.postgresql.org/docs/15/runtime-config-replication.html.
+const (
+	AnyStandby = "ANY 1 (*)"
+	NoStandby  = ""
+	NobodyYet  = "nobody" // has a name that no standby has
+)
+
+// Synchronous has commits wait until standbys have them on disk.
+func (c *Cluster) Synchronous(ctx context.Context, names string) error {
+	return errors.Join(c.Execute(ctx, "ALTER SYSTEM SET synchronous_standby_names = '"+names+"'"),
+		c.Execute(ctx, "SELECT pg_reload_conf()"))
+}
+
+// Promote makes a standby a primary and returns once it is one.
+func (c *Cluster) Promote(ctx context.Context) error {
+	return c.Execute(ctx, "SELECT pg_promote()")
+}
+
+// Execute runs a statement on the server.
+func (c *Cluster) Execute(ctx context.Context, text string) error {
+	return execute(ctx, c.URL("postgres"), text)
+}
+
+// Ask runs a statement on the server until it answers true, which it must
+// before the context ends.
+func (c *Cluster) Ask(ctx context.Context, text string) (err error) {
+	conn, err := pgx.Connect(ctx, c.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	for yes := false; !yes && err == nil; {
+		err = conn.QueryRow(ctx, text).Scan(&yes)
+	}
+	return err
+}
+
+// URLOf is that of a database of whichever of the clusters takes changes.
+func URLOf(database string, clusters ...*Cluster) string {
+	hosts := make([]string, len(clusters))
+	for i, c := range clusters {
+		hosts[i] = c.dir
+	}
+	return "postgres://postgres@/" + database + "?target_session_attrs=read-write&host=" + url.QueryEscape(strings.Join(hosts, ","))
+}
