@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -24,7 +25,7 @@ import (
 	"certstate/store/storetest"
 )
 
-var postgresFaults = flag.Int("postgres-faults", 8, "faults of TestPostgresFaults")
+var postgresFaults = flag.Int("postgres-faults", 50, "faults of TestPostgresFaults")
 
 // ledger is what writers were told of their records.
 type ledger struct {
@@ -56,7 +57,10 @@ func (l *ledger) check(t *testing.T, s *store.Store, tn store.Tenant) (counts ma
 	if err := s.Verify(t.Context(), quietly); err != nil {
 		t.Error(err)
 	}
-	there, changes := foldChanges(t, s, tn, 0)
+	there, changes, err := foldChanges(t.Context(), s, tn)
+	if err != nil {
+		t.Error(err)
+	}
 	rows := map[string]int{}
 	if _, err := s.List(t.Context(), tn, &odata.Query{Select: certstate.All}, store.Position{}, 1<<30, func(st *certstate.State) error {
 		rows[st.ID.S]++
@@ -88,37 +92,47 @@ func (l *ledger) check(t *testing.T, s *store.Store, tn store.Tenant) (counts ma
 // whose processes are killed again and again, one by one and all together.
 func TestPostgresFaults(t *testing.T) {
 	if testing.Short() {
-		*postgresFaults = 4
+		*postgresFaults = 8
 	}
+	t.Parallel()
+	if err := postgresFaultsLose(t, "on", *postgresFaults); err != nil {
+		t.Error(err)
+	}
+}
+
+// A database that answers before it has written is found out by the same.
+func TestPostgresFaultsAreFound(t *testing.T) {
+	t.Parallel()
+	if err := postgresFaultsLose(t, "off", 8); err == nil {
+		t.Error("acknowledged writes that were lost are not missed")
+	} else {
+		t.Log(err)
+	}
+}
+
+// postgresFaultsLose reports what is not as it was acknowledged after faults of a
+// database with a setting of synchronous_commit.
+func postgresFaultsLose(t *testing.T, synchronousCommit string, faults int) error {
+	t.Helper()
 	cluster := startCluster(t)
 	dsn, err := cluster.Create(t.Context(), "faults")
+	if err == nil {
+		err = cluster.Execute(t.Context(), "ALTER DATABASE faults SET synchronous_commit = "+synchronousCommit)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &resolved{}
+	log := &logged{}
 	var servers [2]*store.Store
+	var tn store.Tenant
 	for i := range servers {
-		if servers[i], err = store.Open(t.Context(), dsn, store.Options{Serve: true, Log: slog.New(slog.NewTextHandler(log, nil))}); err != nil {
-			t.Fatal(err)
-		}
-		defer servers[i].Close()
+		servers[i], tn = openWith(t, dsn, store.Options{Serve: true, Log: slog.New(slog.NewTextHandler(log, nil))})
 	}
-	if _, err := servers[0].AddTenant(t.Context(), tenantID, ""); err != nil {
-		t.Fatal(err)
-	}
-	tn := tenant(t, servers[0], tenantID)
-	l := &ledger{outcome: map[string]string{}}
-	ctx, stop := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	for w := range 8 {
-		wg.Go(func() {
-			for i := 0; ctx.Err() == nil; i++ {
-				l.create(t.Context(), servers[w%2], tn, fmt.Sprint(w, "-", i))
-			}
-		})
-	}
-	for n := range *postgresFaults {
-		time.Sleep(time.Duration(100+rand.IntN(300)) * time.Millisecond)
+	m := newModel()
+	stop := startWriters(t, m, tn, 4, servers[:]...)
+	for n := range faults {
+		writesGoOn(t, m)
+		time.Sleep(rand.N(100 * time.Millisecond))
 		if n%4 == 3 {
 			cluster.Crash()
 			if err := cluster.Restart(); err != nil {
@@ -128,17 +142,25 @@ func TestPostgresFaults(t *testing.T) {
 		}
 		terminate(t, cluster)
 	}
-	time.Sleep(300 * time.Millisecond)
-	stop()
-	wg.Wait()
-	counts := l.check(t, servers[1], tn)
-	t.Logf("%d faults: %v; %d commits were found to have happened", *postgresFaults, counts, log.n.Load())
-	if counts["kept"] < 100 {
-		t.Error("the test saw next to nothing")
-	}
+	writesGoOn(t, m)
+	wrote := stop()
 	for _, s := range servers {
 		if err := s.Ready(t.Context()); err != nil {
 			t.Error(err)
+		}
+	}
+	err = errors.Join(wrote, m.check(t.Context(), servers[1], tn))
+	t.Logf("%d faults: %s; %d commits were found to have happened", faults, m, log.count("found to have happened"))
+	return err
+}
+
+// writesGoOn returns once some more writes were acknowledged.
+func writesGoOn(t *testing.T, m *model) {
+	t.Helper()
+	want := m.count() + 20
+	for end := time.Now().Add(30 * time.Second); m.count() < want && !t.Failed(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("no writes are acknowledged any more")
 		}
 	}
 }
@@ -163,16 +185,6 @@ func terminate(t *testing.T, cluster *storetest.Cluster) {
 	if err != nil {
 		t.Error(err)
 	}
-}
-
-// resolved counts the log lines about commits whose answer was lost.
-type resolved struct{ n atomic.Int64 }
-
-func (r *resolved) Write(b []byte) (int, error) {
-	if bytes.Contains(b, []byte("found to have happened")) {
-		r.n.Add(1)
-	}
-	return len(b), nil
 }
 
 // While the database is away changes are refused and the server is not ready;
@@ -212,10 +224,10 @@ func TestPostgresComesBack(t *testing.T) {
 func TestPostgresLostCommit(t *testing.T) {
 	dsn := storetest.Postgres(t)
 	const cuts = 5
-	for when, found := range map[cut][2]int64{beforeCommit: {0, 0}, atCommit: {0, cuts}, afterCommit: {cuts, cuts}} {
+	for when, found := range map[cut][2]int{beforeCommit: {0, 0}, atCommit: {0, cuts}, afterCommit: {cuts, cuts}} {
 		t.Run(string(when), func(t *testing.T) {
 			p := newProxy(t, dsn)
-			log := &resolved{}
+			log := &logged{}
 			s, err := store.Open(t.Context(), p.url, store.Options{Log: slog.New(slog.NewTextHandler(log, nil))})
 			if err != nil {
 				t.Fatal(err)
@@ -242,7 +254,7 @@ func TestPostgresLostCommit(t *testing.T) {
 			if counts := l.check(t, s, tn); counts["kept"] != len(l.outcome) {
 				t.Error(counts)
 			}
-			if n := log.n.Load(); n < found[0] || n > found[1] {
+			if n := log.count("found to have happened"); n < found[0] || n > found[1] {
 				t.Errorf("%d commits were found to have happened, want %d to %d", n, found[0], found[1])
 			}
 		})

@@ -123,7 +123,7 @@ func (c *Cluster) start() error {
 
 // wait returns once the server answers.
 func (c *Cluster) wait() (err error) {
-	for range 300 {
+	for range 1500 {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		var conn *pgx.Conn
 		if conn, err = pgx.Connect(ctx, c.URL("postgres")); err == nil {
@@ -136,7 +136,7 @@ func (c *Cluster) wait() (err error) {
 		case <-c.ended:
 			text, _ := os.ReadFile(filepath.Join(c.dir, "log"))
 			return fmt.Errorf("postgres ended: %s", text)
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	return err
