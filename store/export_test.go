@@ -12,6 +12,10 @@ func (s *Store) SetRare(n int) { s.rare = n }
 // SetStatementTime sets how long a query may run.
 func (s *Store) SetStatementTime(d time.Duration) { s.limit = d }
 
+// SetTransactionTime sets how long a transaction may take, and its outcome be
+// looked for.
+func (s *Store) SetTransactionTime(d, outcome time.Duration) { s.txTime, s.patience = d, outcome }
+
 // AnsweredElsewhere counts the reads that the replica has answered.
 func (s *Store) AnsweredElsewhere() int64 { return s.replica.answered.Load() }
 

@@ -38,8 +38,10 @@ const (
 	takeNode = "UPDATE node SET holder = $1, batch = 0, until = " + databaseNow + " + $2 WHERE until < " + databaseNow +
 		" AND no = (SELECT no FROM node WHERE until < " + databaseNow + " ORDER BY until, no LIMIT 1) RETURNING no, k"
 	stampNode = "UPDATE node SET batch = $1, k = $2, until = " + databaseNow + " + $3 WHERE no = $4 AND holder = $5"
-	// Waits for a transaction that is still under way.
-	stampOf = "SELECT batch FROM node WHERE no = $1 AND holder = $2 FOR UPDATE"
+	// Waits for a transaction that is still under way. It is a commit of its own:
+	// where commits wait for a standby, the one that is asked about has arrived
+	// there if this one has.
+	stampOf = "UPDATE node SET until = " + databaseNow + " + $1 WHERE no = $2 AND holder = $3 RETURNING batch"
 )
 
 var errLeaseLost = errors.New("the lease of the server's number went to another server")
@@ -80,12 +82,15 @@ const resolveTime = 15 * time.Second
 // resolve finds out, over a new connection, whether the last transaction was
 // committed. It is patient: what was asked for may be there already.
 func (w *writer) resolve() (committed bool, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), resolveTime)
+	ctx, cancel := context.WithTimeout(context.Background(), w.store.patience)
 	defer cancel()
 	for try := 1; ; try++ {
 		var batch int64
 		if err = w.reconnect(ctx); err == nil {
-			err = w.conn.QueryRowContext(ctx, stampOf, w.node.no, w.node.holder).Scan(&batch)
+			err = w.conn.QueryRowContext(ctx, stampOf, nodeLease.Milliseconds(), w.node.no, w.node.holder).Scan(&batch)
+			if err == nil && w.warned() {
+				err = errEarly
+			}
 		}
 		f := w.store.d.fault(err)
 		switch {

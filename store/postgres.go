@@ -39,7 +39,8 @@ var postgres = dialect{
 
 	// The heads of the logs are locked, row by row, and with them all that is in
 	// a part: nothing stricter is needed.
-	begin: "BEGIN ISOLATION LEVEL READ COMMITTED", forUpdate: " FOR UPDATE", txTime: 10 * time.Second, nodes: true,
+	warned: postgresWarned,
+	begin:  "BEGIN ISOLATION LEVEL READ COMMITTED", forUpdate: " FOR UPDATE", txTime: 10 * time.Second, nodes: true,
 	snapshot: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0",
 
 	migrations: postgresMigrations, derivedSince: 1, version: postgresVersion,
@@ -91,8 +92,12 @@ var postgresIndexes = sync.OnceValue(func() map[string]string {
 // transaction.
 var (
 	writeSession = map[string]string{"lock_timeout": "5000", "idle_in_transaction_session_timeout": "10000"}
-	readSession  = map[string]string{"statement_timeout": strconv.FormatInt((statementTime + 2*time.Second).Milliseconds(), 10), "default_transaction_read_only": "on"}
+	readSession  = map[string]string{"statement_timeout": strconv.FormatInt((statementTime + 2*time.Second).Milliseconds(), 10), readOnly: "on"}
 )
+
+// readOnly is set once a connection is made: to target_session_attrs=read-write
+// its server would be one that takes no changes.
+const readOnly = "default_transaction_read_only"
 
 const (
 	postgresReaders = 16              // connections that read at once
@@ -128,7 +133,18 @@ func openPostgres(config *pgx.ConnConfig, session map[string]string, conns int) 
 	// be kept in a session; the URL's default_query_exec_mode says so.
 	if m := config.DefaultQueryExecMode; m != pgx.QueryExecModeExec && m != pgx.QueryExecModeSimpleProtocol {
 		for name, value := range session {
+			if name == readOnly {
+				config.AfterConnect = func(ctx context.Context, c *pgconn.PgConn) error {
+					return c.Exec(ctx, "SET "+readOnly+" = "+value).Close()
+				}
+				continue
+			}
 			config.RuntimeParams[name] = value
+		}
+	}
+	config.OnNotice = func(c *pgconn.PgConn, n *pgconn.Notice) {
+		if n.SeverityUnlocalized == "WARNING" {
+			c.CustomData()[warning] = true
 		}
 	}
 	if config.RuntimeParams["application_name"] == "" {
@@ -143,6 +159,21 @@ func openPostgres(config *pgx.ConnConfig, session map[string]string, conns int) 
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxIdleTime(postgresIdle)
 	return db
+}
+
+// warning is the key of a connection's data that says it was warned.
+const warning = "certstate.warning"
+
+// postgresWarned reports whether the server has sent a warning: a COMMIT whose
+// wait for a synchronous standby was cancelled succeeds with one.
+func postgresWarned(conn *sql.Conn) (warned bool) {
+	_ = conn.Raw(func(c any) error {
+		data := c.(*stdlib.Conn).Conn().PgConn().CustomData()
+		_, warned = data[warning]
+		delete(data, warning)
+		return nil
+	})
+	return warned
 }
 
 // postgresVersion is the schema's version, 0 if there is none yet.
@@ -192,6 +223,8 @@ func postgresFault(err error) *fault {
 		return faultUnknown
 	case errors.Is(err, errLeaseLost):
 		return faultContended
+	case errors.Is(err, errEarly):
+		return faultLost
 	case reported && !connect:
 		if f := postgresFaults[pg.Code]; f != nil {
 			return f

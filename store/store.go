@@ -31,8 +31,10 @@ type Store struct {
 	now     func() time.Time
 	log     *slog.Logger
 
-	rare  int           // rareUpTo, and
-	limit time.Duration // statementTime, which tests set
+	txTime   time.Duration // how long a transaction may take, 0 for ever
+	rare     int           // rareUpTo, and
+	limit    time.Duration // statementTime, and
+	patience time.Duration // resolveTime, which tests set
 
 	watching chan struct{} // holds an entry for each query that may take long
 	tenants  tenantCache
@@ -72,7 +74,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, watching: make(chan struct{}, max(1, readConns()-2)), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
+	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, txTime: d.txTime, patience: resolveTime, watching: make(chan struct{}, max(1, readConns()-2)), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
 	s.queries.d = d
 	if s.now == nil {
 		s.now = time.Now

@@ -114,8 +114,8 @@ func (w *writer) persist(batch []*job) (answers []error, f *fault, err error) {
 	}
 	for try := 1; ; try++ {
 		ctx, cancel := context.Background(), context.CancelFunc(func() {})
-		if w.store.d.txTime > 0 {
-			ctx, cancel = context.WithTimeout(ctx, w.store.d.txTime)
+		if w.store.txTime > 0 {
+			ctx, cancel = context.WithTimeout(ctx, w.store.txTime)
 		}
 		answers, err = w.attempt(ctx, batch)
 		cancel()
@@ -159,7 +159,7 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 			return nil, w.rollback(ctx, err)
 		}
 	}
-	if err := w.simple(ctx, "COMMIT"); err != nil {
+	if err := w.end(ctx); err != nil {
 		if f := w.store.d.fault(err); w.node == nil || f == nil || !f.lost {
 			return nil, w.rollback(ctx, err)
 		}
@@ -171,6 +171,26 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 	}
 	return answers, nil
 }
+
+// errEarly is a commit that the engine answered before it was kept everywhere it
+// has to be.
+var errEarly = errors.New("the engine ended the wait for a synchronous standby: what was committed may not have reached it")
+
+// end commits.
+func (w *writer) end(ctx context.Context) error {
+	w.warned()
+	if err := w.simple(ctx, "COMMIT"); err != nil {
+		return err
+	}
+	if w.warned() {
+		return errEarly
+	}
+	return nil
+}
+
+// warned reports whether the engine has warned of what it answered since this
+// was last asked.
+func (w *writer) warned() bool { return w.store.d.warned != nil && w.store.d.warned(w.conn) }
 
 // ready sees to it that there is a connection, and a number if one is needed.
 func (w *writer) ready(ctx context.Context) error {

@@ -41,33 +41,43 @@ func Start() (*Cluster, error) {
 		"-E", "UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US", "--no-sync", "--no-instructions")
 }
 
-// fill starts a server on the folder that a program of PostgreSQL's fills.
+// fill makes a server whose data a program of PostgreSQL's makes.
 func fill(program string, args ...string) (*Cluster, error) {
 	dir, err := os.MkdirTemp("", "certstate-pg")
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{dir: dir}
 	owner, err := unprivileged()
 	if owner != nil && err == nil {
 		err = os.Chown(dir, int(owner.Uid), int(owner.Gid))
 	}
+	c := &Cluster{dir: dir}
 	if err == nil {
-		//nolint:gosec // a program of Debian's, a folder of our own
-		cmd := exec.Command(filepath.Join(binaries, program), append([]string{"-D", filepath.Join(dir, "data")}, args...)...)
-		cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Credential: owner}
-		var out []byte
-		if out, err = cmd.CombinedOutput(); err != nil {
-			err = fmt.Errorf("%s: %w: %s", program, err, out)
-		}
-	}
-	if err == nil {
-		err = c.start()
+		err = c.fill(program, args...)
 	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return c, nil
+}
+
+// fill has a program make the server's data anew, and starts it.
+func (c *Cluster) fill(program string, args ...string) error {
+	owner, err := unprivileged()
+	if err != nil {
+		return err
+	}
+	data := filepath.Join(c.dir, "data")
+	if err := os.RemoveAll(data); err != nil {
+		return err
+	}
+	//nolint:gosec // a program of Debian's, a folder of our own
+	cmd := exec.Command(filepath.Join(binaries, program), append([]string{"-D", data}, args...)...)
+	cmd.Dir, cmd.SysProcAttr = c.dir, &syscall.SysProcAttr{Credential: owner}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", program, err, out)
+	}
+	return c.start()
 }
 
 // unprivileged is who runs the server if the tests run as root, which

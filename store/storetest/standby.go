@@ -12,10 +12,24 @@ import (
 
 // Standby copies the running server to one that follows it by streaming
 // replication and answers reads.
-func (c *Cluster) Standby() (*Cluster, error) {
-	name := fmt.Sprintf("standby_%d", c.standbys.Add(1))
-	return fill("pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
-		"-d", "host="+c.dir+" user=postgres dbname=postgres application_name="+name)
+func (c *Cluster) Standby() (*Cluster, error) { return fill("pg_basebackup", c.follow()...) }
+
+// Follow has a server that has crashed forget all it had and become a standby
+// of another, at the address it had.
+func (c *Cluster) Follow(primary *Cluster) error { return c.fill("pg_basebackup", primary.follow()...) }
+
+func (c *Cluster) follow() []string {
+	return []string{"--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+		"-d", fmt.Sprintf("host=%s user=postgres dbname=postgres application_name=standby_%d", c.dir, c.standbys.Add(1))}
+}
+
+// Unfollow has a standby hear nothing more of its primary.
+func (c *Cluster) Unfollow(ctx context.Context) error {
+	err := errors.Join(c.Execute(ctx, "ALTER SYSTEM SET primary_conninfo = 'host=/nowhere'"), c.Execute(ctx, "SELECT pg_reload_conf()"))
+	if err != nil {
+		return err
+	}
+	return c.Ask(ctx, "SELECT NOT EXISTS (SELECT 1 FROM pg_stat_wal_receiver)")
 }
 
 // Standbys that commits wait for, https://www.postgresql.org/docs/15/runtime-config-replication.html.
