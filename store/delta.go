@@ -142,11 +142,11 @@ func (s *Store) Delta(ctx context.Context, t Tenant, q *odata.Query, r Round, li
 
 // everything is a page of the records there were at the round's head.
 func (s *Store) everything(ctx context.Context, t Tenant, q *odata.Query, r Round, limit int, fn func(*Told) error) (Round, bool, error) {
-	st, err := s.queries.get(s.read, query{rest: deltaPage(deltaSet(q))})
+	st, err := s.queries.get(s.read, query{rest: s.deltaPage(deltaSet(q))})
 	if err != nil {
 		return r, false, err
 	}
-	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, r.Last, maxScan+1, r.Head.N)
+	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, r.Last, maxScan+1, r.Head.N, t.part())
 	if err != nil {
 		return r, false, err
 	}
@@ -180,8 +180,14 @@ func deltaSet(q *odata.Query) certstate.Set {
 	return q.Select | certstate.KeySet
 }
 
-func deltaPage(set certstate.Set) string {
-	return selectFrom(set, pastSource("$4"), "k > $2 ORDER BY k LIMIT $3 + 0")
+// deltaPage names the part for an engine that distributes records alone: SQLite
+// has an index by tenant.
+func (s *Store) deltaPage(set certstate.Set) string {
+	part := "part = $5"
+	if !s.distributed {
+		part = "+" + part
+	}
+	return selectFrom(set, pastSource("$4"), part+" AND k > $2 ORDER BY k LIMIT $3 + 0")
 }
 
 // changed is a page of the records that changed after r.Last.

@@ -35,12 +35,13 @@ type dialect struct {
 	driverPrepares bool   // the driver keeps prepared statements itself
 
 	// Transactions.
-	begin     string               // a transaction that writes
-	forUpdate string               // ends a SELECT that locks its row
-	snapshot  string               // a transaction that reads what there is at one moment, for as long as it likes
-	warned    func(*sql.Conn) bool // there was a warning since this was last asked, nil: there are none
-	txTime    time.Duration        // how long one may take, 0 for ever
-	nodes     bool                 // several servers write (node.go)
+	begin       string               // a transaction that writes
+	forUpdate   string               // ends a SELECT that locks its row
+	snapshot    string               // a transaction that reads what there is at one moment, for as long as it likes
+	warned      func(*sql.Conn) bool // there was a warning since this was last asked, nil: there are none
+	txTime      time.Duration        // how long one may take, 0 for ever
+	distributed string               // asks whether records are distributed over machines, "" for never
+	nodes       bool                 // several servers write (node.go)
 
 	// Schema.
 	migrations   func() []string

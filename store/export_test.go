@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+	"database/sql"
 	"regexp"
 	"time"
 )
@@ -29,6 +31,23 @@ func (s *Store) TakeTurns() (giveBack func()) {
 			<-s.watching
 		}
 	}
+}
+
+// CreatePlain makes the tables of a PostgreSQL database without partitions, as
+// they are on one machine.
+func CreatePlain(ctx context.Context, url string) error {
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	texts := append([]string{postgres.prepare}, postgresMigrations()...)
+	for _, text := range append(texts, postgres.mark(len(postgresMigrations()))) {
+		if _, err := db.ExecContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Partition has PostgreSQL's tables of records made in partitions.

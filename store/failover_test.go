@@ -42,8 +42,12 @@ func TestFailoverLossIsFound(t *testing.T) {
 func failover(t *testing.T, synchronous string, times int, fault func(standby *storetest.Cluster) error) (err error) {
 	t.Helper()
 	primary := startCluster(t)
-	if _, err := primary.Create(t.Context(), "moving"); err != nil {
+	dsn, err := primary.Create(t.Context(), "moving")
+	if err != nil {
 		t.Fatal(err)
+	}
+	if fault == nil {
+		plain(t, dsn)
 	}
 	standby, err := primary.Standby()
 	if err != nil {

@@ -39,8 +39,10 @@ var postgres = dialect{
 
 	// The heads of the logs are locked, row by row, and with them all that is in
 	// a part: nothing stricter is needed.
-	warned: postgresWarned,
-	begin:  "BEGIN ISOLATION LEVEL READ COMMITTED", forUpdate: " FOR UPDATE", txTime: 10 * time.Second, nodes: true,
+	// Partitioned, or distributed by Citus.
+	distributed: "SELECT relkind = 'p' OR to_regclass('pg_dist_partition') IS NOT NULL FROM pg_class WHERE oid = to_regclass('state') -- of every tenant",
+	warned:      postgresWarned,
+	begin:       "BEGIN ISOLATION LEVEL READ COMMITTED", forUpdate: " FOR UPDATE", txTime: 10 * time.Second, nodes: true,
 	snapshot: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0",
 
 	migrations: postgresMigrations, derivedSince: 1, version: postgresVersion,

@@ -122,6 +122,9 @@ func postgresFaultsLose(t *testing.T, synchronousCommit string, faults int) erro
 	if err != nil {
 		t.Fatal(err)
 	}
+	if synchronousCommit == "on" {
+		plain(t, dsn)
+	}
 	log := &logged{}
 	var servers [2]*store.Store
 	var tn store.Tenant
@@ -222,7 +225,11 @@ func TestPostgresComesBack(t *testing.T) {
 // A commit whose answer is lost is answered by what happened to it: it is not
 // done twice, and not given up.
 func TestPostgresLostCommit(t *testing.T) {
-	dsn := storetest.Postgres(t)
+	t.Run("plain", func(t *testing.T) { lostCommit(t, plain(t, storetest.Postgres(t))) })
+	t.Run("partitioned", func(t *testing.T) { lostCommit(t, storetest.Postgres(t)) })
+}
+
+func lostCommit(t *testing.T, dsn string) {
 	const cuts = 5
 	for when, found := range map[cut][2]int{beforeCommit: {0, 0}, atCommit: {0, cuts}, afterCommit: {cuts, cuts}} {
 		t.Run(string(when), func(t *testing.T) {
@@ -357,7 +364,7 @@ func (p *proxy) serve(client net.Conn, config *pgx.ConnConfig) {
 // A server whose number went to another takes a new one, and writes nothing
 // with the old.
 func TestPostgresLeases(t *testing.T) {
-	dsn := storetest.Postgres(t)
+	dsn := plain(t, storetest.Postgres(t))
 	a, tn := open(t, dsn)
 	b, _ := open(t, dsn)
 	l := &ledger{outcome: map[string]string{}}

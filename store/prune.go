@@ -58,7 +58,7 @@ func (s *Store) prune(ctx context.Context, t Tenant, ticks int64) error {
 	}
 	for floor := l.floor; floor < to; {
 		floor = min(floor+pruneBatch, to)
-		if err := s.do(ctx, func(tx *tx) error { return tx.raiseFloor(t, floor) }); err != nil {
+		if err := s.doIn(ctx, t, func(tx *tx) error { return tx.raiseFloor(t, floor) }); err != nil {
 			return err
 		}
 		select {

@@ -55,7 +55,7 @@ func columnList(set certstate.Set) string {
 // Statements over a record's columns are made from the table of properties
 // once.
 var (
-	insertState = "INSERT INTO state (" + stateColumns + ") VALUES (" + placeholders(1, 3+len(rowColumns)) + ") ON CONFLICT (part, id) DO NOTHING"
+	insertState = "INSERT INTO state (" + stateColumns + ") VALUES (" + placeholders(1, 3+len(rowColumns)) + ") ON CONFLICT DO NOTHING"
 	updateState = "UPDATE state SET (" + strings.Join(rowColumns, ", ") + ") = (" + placeholders(4, len(rowColumns)) + ") WHERE tenant = $1 AND " + byID
 	selectAll   = selectState(certstate.All, byID)
 	deleteState = "DELETE FROM state WHERE tenant = $1 AND " + byID
@@ -191,7 +191,7 @@ func (s *Store) Create(ctx context.Context, t Tenant, in certstate.State, by cer
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
-	err := s.do(ctx, func(tx *tx) error { return tx.create(t, &in, by) })
+	err := s.doIn(ctx, t, func(tx *tx) error { return tx.create(t, &in, by) })
 	return &in, err
 }
 
@@ -226,7 +226,7 @@ type Match func(version int64) bool
 // Update gives the record the values that the properties of set have in the
 // patch, and returns it as stored. A patch that changes nothing leaves no trace.
 func (s *Store) Update(ctx context.Context, t Tenant, id string, patch *certstate.State, set certstate.Set, match Match, by certstate.Cause) (out *certstate.State, err error) {
-	err = s.do(ctx, func(tx *tx) error {
+	err = s.doIn(ctx, t, func(tx *tx) error {
 		out, err = tx.update(t, id, patch, set, match, by)
 		return err
 	})
@@ -269,7 +269,7 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 
 // Delete removes a record.
 func (s *Store) Delete(ctx context.Context, t Tenant, id string, match Match, by certstate.Cause) error {
-	return s.do(ctx, func(tx *tx) error { return tx.delete(t, id, match, by) })
+	return s.doIn(ctx, t, func(tx *tx) error { return tx.delete(t, id, match, by) })
 }
 
 func (tx *tx) delete(t Tenant, id string, match Match, by certstate.Cause) error {

@@ -36,6 +36,8 @@ type Store struct {
 	limit    time.Duration // statementTime, and
 	patience time.Duration // resolveTime, which tests set
 
+	distributed bool // records are, by part (part.go)
+
 	watching chan struct{} // holds an entry for each query that may take long
 	tenants  tenantCache
 	queries  statements
@@ -97,6 +99,11 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 func (s *Store) start(ctx context.Context) error {
 	if err := migrate(ctx, s.d, s.write, s.path); err != nil {
 		return err
+	}
+	if s.d.distributed != "" {
+		if err := s.write.QueryRowContext(ctx, s.d.distributed).Scan(&s.distributed); err != nil {
+			return err
+		}
 	}
 	conn, err := s.write.Conn(ctx)
 	if err != nil {

@@ -40,6 +40,15 @@ func eachEngine(t *testing.T, fn func(t *testing.T, url string)) {
 	storetest.EachEngine(t, fn)
 }
 
+// plain makes the tables of a PostgreSQL database without partitions.
+func plain(t *testing.T, url string) string {
+	t.Helper()
+	if err := store.CreatePlain(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	return url
+}
+
 func open(t *testing.T, url string) (*store.Store, store.Tenant) {
 	t.Helper()
 	return openWith(t, url, store.Options{})

@@ -22,14 +22,18 @@ const (
 // if the engine undid the transaction.
 // An error of package certstate means that it wrote nothing.
 type job struct {
+	part int64 // in which it writes, 0 for tables of the whole register
 	ctx  context.Context
 	do   func(*tx) error
 	done chan error
 }
 
 // do has the writer run fn and returns once it is on disk, or has failed.
-func (s *Store) do(ctx context.Context, fn func(*tx) error) error {
-	j := &job{ctx, fn, make(chan error, 1)}
+func (s *Store) do(ctx context.Context, fn func(*tx) error) error { return s.doIn(ctx, Tenant{}, fn) }
+
+// doIn does what writes into the tenant's part alone.
+func (s *Store) doIn(ctx context.Context, t Tenant, fn func(*tx) error) error {
+	j := &job{t.part(), ctx, fn, make(chan error, 1)}
 	if err := s.enqueue(j); err != nil {
 		return err
 	}
@@ -83,7 +87,9 @@ func (w *writer) run() {
 				break fill
 			}
 		}
-		w.commit(batch)
+		for _, jobs := range w.byPart(batch) {
+			w.commit(jobs)
+		}
 	}
 }
 
@@ -155,7 +161,7 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 		return nil, w.rollback(ctx, err)
 	}
 	if w.node != nil {
-		if err := tx.stamp(); err != nil {
+		if err := tx.stamp(batch[0].part); err != nil {
 			return nil, w.rollback(ctx, err)
 		}
 	}
@@ -163,7 +169,7 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 		if f := w.store.d.fault(err); w.node == nil || f == nil || !f.lost {
 			return nil, w.rollback(ctx, err)
 		}
-		committed, doubt := w.resolve()
+		committed, doubt := w.resolve(batch[0].part)
 		if doubt != nil || !committed {
 			return nil, errors.Join(doubt, err)
 		}
@@ -199,8 +205,11 @@ func (w *writer) ready(ctx context.Context) error {
 			return err
 		}
 	}
-	if w.store.d.nodes && w.node == nil {
+	switch {
+	case w.store.d.nodes && w.node == nil:
 		return w.takeNode(ctx)
+	case w.store.distributed:
+		return w.renew(ctx)
 	}
 	return nil
 }
