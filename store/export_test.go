@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -36,18 +38,51 @@ func (s *Store) TakeTurns() (giveBack func()) {
 // CreatePlain makes the tables of a PostgreSQL database without partitions, as
 // they are on one machine.
 func CreatePlain(ctx context.Context, url string) error {
+	return create(ctx, url, postgresMigrations()...)
+}
+
+func create(ctx context.Context, url string, texts ...string) error {
 	db, err := sql.Open("pgx", url)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	texts := append([]string{postgres.prepare}, postgresMigrations()...)
-	for _, text := range append(texts, postgres.mark(len(postgresMigrations()))) {
+	for _, text := range slices.Concat([]string{postgres.prepare}, texts, []string{postgres.mark(len(postgresMigrations()))}) {
 		if _, err := db.ExecContext(ctx, text); err != nil {
-			return err
+			return fmt.Errorf("%.200s: %w", text, err)
 		}
 	}
 	return nil
+}
+
+// CreateShards makes the tables of records on servers, and those of the whole
+// register on one that knows the others by names and sends them what is theirs.
+// It knows no key of tables that it does not have, so each keeps its own.
+func CreateShards(ctx context.Context, url string, names, shards []string) error {
+	for _, shard := range shards {
+		texts := append([]string{}, postgresMigrations()...)
+		for name, text := range postgres.indexes() {
+			texts = append(texts, postgres.makeIndex(name, text))
+		}
+		if err := create(ctx, shard, texts...); err != nil {
+			return err
+		}
+	}
+	distributed := regexp.MustCompile(`(?s)CREATE TABLE (\w+) \(([^;]*)\) /\*(PARTITION BY HASH \(part\))\*/;`)
+	key := regexp.MustCompile(`,\s+(PRIMARY KEY|UNIQUE) \([^)]*\)| PRIMARY KEY`)
+	var texts []string
+	for _, text := range postgresMigrations() {
+		texts = append(texts, distributed.ReplaceAllStringFunc(text, func(text string) string {
+			m := distributed.FindStringSubmatch(text)
+			text = "CREATE TABLE " + m[1] + " (" + key.ReplaceAllString(m[2], "") + ") " + m[3] + ";"
+			for i, name := range names {
+				text += fmt.Sprintf("CREATE FOREIGN TABLE %[1]s_%[2]d PARTITION OF %[1]s FOR VALUES WITH (MODULUS %[3]d, REMAINDER %[2]d) SERVER %[4]s OPTIONS (table_name '%[1]s');",
+					m[1], i, len(names), name)
+			}
+			return text
+		}))
+	}
+	return create(ctx, url, texts...)
 }
 
 // Partition has PostgreSQL's tables of records made in partitions.

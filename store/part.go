@@ -43,6 +43,29 @@ func (w *writer) byPart(batch []*job) (batches [][]*job) {
 	return batches
 }
 
+// goneFor is for how long a part that could not be reached is tried but once, so
+// that changes of other parts do not wait for it.
+const goneFor = 2 * time.Second
+
+// tries is how often a transaction in the part is tried.
+func (w *writer) tries(part int64) int {
+	if time.Since(w.gone[part]) < goneFor {
+		return 1
+	}
+	return writeTries
+}
+
+// away notes that a part cannot be reached.
+func (w *writer) away(part int64) {
+	if !w.store.distributed {
+		return
+	}
+	if w.gone == nil {
+		w.gone = map[int64]time.Time{}
+	}
+	w.gone[part] = time.Now()
+}
+
 // renewAfter is when a lease is renewed that no transaction's stamp renews; it
 // is far from its end, and so is a transaction's own end.
 const renewAfter = nodeLease / 3

@@ -63,7 +63,8 @@ type writer struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 	lastK int64
-	node  *node // nil: none was taken yet, or the dialect has none
+	gone  map[int64]time.Time // the parts that could not be reached, and when
+	node  *node               // nil: none was taken yet, or the dialect has none
 }
 
 func (w *writer) run() {
@@ -118,6 +119,7 @@ func (w *writer) persist(batch []*job) (answers []error, f *fault, err error) {
 	if failed := w.store.failed.Load(); failed != nil {
 		return nil, nil, *failed
 	}
+	part, tries := batch[0].part, w.tries(batch[0].part)
 	for try := 1; ; try++ {
 		ctx, cancel := context.Background(), context.CancelFunc(func() {})
 		if w.store.txTime > 0 {
@@ -128,7 +130,10 @@ func (w *writer) persist(batch []*job) (answers []error, f *fault, err error) {
 		if err == nil {
 			return answers, nil, nil
 		}
-		if f = w.store.d.fault(err); f == nil || !f.again || try == writeTries {
+		if f = w.store.d.fault(err); f == nil || !f.again || try >= tries {
+			if f != nil && f.lost {
+				w.away(part)
+			}
 			return nil, f, w.judge(f, err)
 		}
 		w.store.log.Debug("the transaction is tried again", "try", try, "error", err)

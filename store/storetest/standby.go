@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -77,3 +79,25 @@ func URLOf(database string, clusters ...*Cluster) string {
 	}
 	return "postgres://postgres@/" + database + "?target_session_attrs=read-write&host=" + url.QueryEscape(strings.Join(hosts, ","))
 }
+
+// Attach has a database of the server's reach one of the same name on another, by
+// postgres_fdw under a name.
+func (c *Cluster) Attach(ctx context.Context, database, name string, other *Cluster) error {
+	conn, err := pgx.Connect(ctx, c.URL(database))
+	if err != nil {
+		return err
+	}
+	for _, text := range []string{
+		"CREATE EXTENSION IF NOT EXISTS postgres_fdw",
+		"CREATE SERVER " + name + " FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '" + other.dir + "', dbname '" + database + "', fetch_size '1000')",
+		"CREATE USER MAPPING FOR CURRENT_USER SERVER " + name + " OPTIONS (user 'postgres')",
+	} {
+		if _, err = conn.Exec(ctx, text); err != nil {
+			break
+		}
+	}
+	return errors.Join(err, conn.Close(ctx))
+}
+
+// Log is what the server has logged.
+func (c *Cluster) Log() ([]byte, error) { return os.ReadFile(filepath.Join(c.dir, "log")) }
