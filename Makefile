@@ -76,6 +76,7 @@ soak: ## the slow tests
 	$(GO) test ./store -run TestKill -crash-cycles=3000 -timeout 3h
 	$(GO) test ./store -run TestPostgresFaults -postgres-faults=1000 -timeout 2h -v
 	$(GO) test ./store -run TestFailover -failovers=200 -timeout 1h -v
+	$(GO) test ./store -run TestShardKilled -shard-kills=200 -timeout 2h -v
 	$(GO) test ./store -run MeanTheSame -queries=150000 -timeout 1h -v
 	CGO_ENABLED=0 $(GO) test ./store -run MeanTheSame -queries=100000 -timeout 1h -v
 	$(GO) test ./api -run TestPagesUnderFire -page-rows=50000 -timeout 1h -v

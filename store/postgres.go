@@ -184,6 +184,9 @@ func postgresVersion(ctx context.Context, q querier) (v int, err error) {
 	var there bool
 	const look = "SELECT current_setting('server_encoding'), to_regclass('schema_version') IS NOT NULL"
 	if err := q.QueryRowContext(ctx, look).Scan(&encoding, &there); err != nil {
+		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "08P01" {
+			err = fmt.Errorf("if this is a pooler, add default_query_exec_mode=exec to the URL: %w", err)
+		}
 		return 0, err
 	}
 	if encoding != "UTF8" {
@@ -206,7 +209,8 @@ var postgresFaults = map[string]*fault{
 	"23505": faultContended,                                                                            // no constraint is violated but by somebody who was faster
 	"42P07": faultContended,                                                                            // nor does a table exist but for that
 	"57P01": faultLost, "57P02": faultLost, "57P03": faultLost, "57P05": faultLost, "25P03": faultLost, // shutdowns, and idle for too long
-	"08": faultLost, "53300": faultLost, // connections, and too many of them
+	"08P01": nil,                           // a protocol violation, such as a setting that a pooler refuses
+	"08":    faultLost, "53300": faultLost, // connections, and too many of them
 	"25006": faultStandby,
 	"53":    faultFull,                                               // insufficient resources
 	"58":    faultBroken, "XX001": faultBroken, "XX002": faultBroken, // I/O errors, corrupted data and indexes
@@ -227,8 +231,8 @@ func postgresFault(err error) *fault {
 		return faultContended
 	case errors.Is(err, errEarly):
 		return faultLost
-	case reported && !connect:
-		if f := postgresFaults[pg.Code]; f != nil {
+	case reported && (!connect || pg.Code == "08P01"):
+		if f, ok := postgresFaults[pg.Code]; ok {
 			return f
 		}
 		return postgresFaults[pg.Code[:2]]

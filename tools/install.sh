@@ -13,5 +13,6 @@ need() { # need COMMAND PACKAGE WHY
 }
 need cc "gcc libc6-dev" "the race detector and the cgo SQLite driver"
 need /usr/lib/postgresql/15/bin/postgres postgresql-15 "the tests on PostgreSQL"
+need /usr/sbin/pgbouncer pgbouncer "the tests behind a pooler"
 need node "nodejs npm" "the JavaScript clients"
 exit 0
