@@ -9,7 +9,7 @@ GO ?= go
 # Executions: a time may fail without a finding (golang/go#75804, mended in Go 1.27).
 FUZZTIME ?= 150000x
 
-.PHONY: help run build test check vet lint vuln race purego fuzz test-clients bench bench-query soak tools
+.PHONY: help run build test check vet lint vuln race purego fuzz test-clients bench bench-query bench-postgres soak tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ bench: ## the server against a bare handler on the same driver, in one run
 
 bench-query: ## queries against statements written by hand, at a million records
 	$(GO) run ./bench -queries -rows 1000000
+
+bench-postgres: ## the store on PostgreSQL against statements written by hand, and reads on a replica
+	$(GO) test ./store -run '^$$' -bench 'Postgres|Replica' -benchtime 3s
 
 soak: ## the slow tests
 	$(GO) test ./store -run TestKill -crash-cycles=3000 -timeout 3h

@@ -1,101 +1,146 @@
 package store_test
 
 import (
-	"fmt"
+	"context"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"certstate"
-	"certstate/edm"
 	"certstate/odata"
 	"certstate/store"
 	"certstate/store/storetest"
 )
 
-// device is the n-th record of a benchmark.
-func device(n int64) certstate.State {
-	return certstate.State{ID: edm.Str(fmt.Sprintf("device-%08d", n)), DeviceName: edm.Str(fmt.Sprintf("LAPTOP-%06d", n)),
-		UserPrincipalName: edm.Str(fmt.Sprintf("user.%05d@fleet.example", n%20_000)),
-		Issuer:            edm.Str("CN=Fleet Device CA 01, OU=Managed devices, O=Fleet Example"),
-		Subject:           edm.Str(fmt.Sprintf("CN=LAPTOP-%06d, OU=Managed devices, O=Fleet Example", n)),
-		Thumbprint:        edm.Str(fmt.Sprintf("%040X", n*7919)), Serial: edm.Str(fmt.Sprintf("%032X", n*104729)),
-		KeyUsages: edm.Int(160), NotAfter: edm.DateTimeOffset{Ticks: n}}
+// BenchmarkPostgres compares the store with statements written by hand for the
+// same driver, which make the same rows in one pipeline, a transaction each.
+func BenchmarkPostgres(b *testing.B) {
+	url := storetest.Postgres(b)
+	if err := store.CreatePlain(b.Context(), url); err != nil {
+		b.Fatal(err)
+	}
+	s, err := store.Open(b.Context(), url, store.Options{Serve: true, Log: quiet})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.AddTenant(b.Context(), tenantID, ""); err != nil {
+		b.Fatal(err)
+	}
+	tn, err := s.Tenant(b.Context(), tenantID)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := s.Create(b.Context(), tn, device(0), by); err != nil {
+		b.Fatal(err)
+	}
+	hand := newByHand(b, url)
+	var n atomic.Int64
+	create := compared{
+		func() error { return hand.create(n.Add(1)) },
+		func() error { _, err := s.Create(b.Context(), tn, device(n.Add(1)), by); return err }}
+	b.Run("create/1", func(b *testing.B) { create.run(b, 1) })
+	b.Run("create/32", func(b *testing.B) { create.run(b, 32) })
+	get := compared{
+		func() error { return hand.read("get", "device-00000000") },
+		func() error { _, err := s.Get(b.Context(), tn, "device-00000000", certstate.Defaults); return err }}
+	b.Run("get/1", func(b *testing.B) { get.run(b, 1) })
+	b.Run("get/32", func(b *testing.B) { get.run(b, 32) })
+	page := compared{
+		func() error { return hand.read("page") },
+		func() error {
+			_, err := s.List(b.Context(), tn, &odata.Query{Select: certstate.Defaults}, store.Position{}, 100, func(*certstate.State) error { return nil })
+			return err
+		}}
+	b.Run("page/1", func(b *testing.B) { page.run(b, 1) })
 }
 
-// BenchmarkReplica compares reads of the primary with the same on a replica that
-// is up to date: what asking the primary and taking the snapshot costs.
-func BenchmarkReplica(b *testing.B) {
-	primary, err := storetest.Start()
-	if err != nil {
-		b.Skip("no PostgreSQL: ", err)
-	}
-	b.Cleanup(primary.Stop)
-	standby, err := primary.Standby()
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(standby.Stop)
-	dsn, err := primary.Create(b.Context(), "bench")
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, read := range []string{"", standby.URL("bench")} {
-		name := map[bool]string{true: "primary", false: "replica"}[read == ""]
-		s, err := store.Open(b.Context(), dsn, store.Options{Log: quiet, ReadDatabase: read})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := s.AddTenant(b.Context(), tenantID, ""); err != nil {
-			b.Fatal(err)
-		}
-		tn, err := s.Tenant(b.Context(), tenantID)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if read == "" {
-			for n := range int64(20_000) {
-				st := device(n)
-				go func() { _, _ = s.Create(b.Context(), tn, st, by) }()
-				if n%500 == 499 {
-					if _, err := s.Create(b.Context(), tn, device(1_000_000+n), by); err != nil {
-						b.Fatal(err)
+// compared is the same done by hand and by the store.
+type compared [2]func() error
+
+// run has clients do both in turns, so that a busy machine is busy for both, and
+// reports how much faster or slower the store is.
+func (c compared) run(b *testing.B, clients int) {
+	var took [2]time.Duration
+	const each = 10
+	for b.Loop() {
+		for i, do := range c {
+			begun := time.Now()
+			var wg sync.WaitGroup
+			for range clients {
+				wg.Go(func() {
+					for range each {
+						if err := do(); err != nil {
+							b.Error(err)
+						}
 					}
-				}
+				})
 			}
-		}
-		q, err := odata.ParseQuery("$filter=contains(managedDeviceDisplayName,'777')", odata.ListOptions)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Run("get/"+name, func(b *testing.B) {
-			for b.Loop() {
-				if _, err := s.Get(b.Context(), tn, "device-00000077", certstate.Defaults); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		b.Run("page/"+name, func(b *testing.B) {
-			for b.Loop() {
-				if _, err := s.List(b.Context(), tn, &odata.Query{Select: certstate.Defaults}, store.Position{}, 100, func(*certstate.State) error { return nil }); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		b.Run("count/"+name, func(b *testing.B) {
-			for b.Loop() {
-				if _, err := s.Count(b.Context(), tn, &q, edm.DateTimeOffset{}, nil); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		b.Run("head/"+name, func(b *testing.B) {
-			for b.Loop() {
-				if _, err := s.FirstRound(b.Context(), tn); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		if err := s.Close(); err != nil {
-			b.Error(err)
+			wg.Wait()
+			took[i] += time.Since(begun)
 		}
 	}
+	ops := float64(b.N * each * clients)
+	for i, name := range []string{"hand", "store"} {
+		b.ReportMetric(ops/took[i].Seconds(), name+"/s")
+	}
+	b.ReportMetric(took[0].Seconds()/took[1].Seconds(), "store:hand")
+}
+
+// byHand has the statements written by hand. What they write goes to tables of
+// their own; what they read is the store's.
+type byHand struct{ pool *pgxpool.Pool }
+
+func newByHand(b *testing.B, url string) *byHand {
+	pool, err := pgxpool.New(b.Context(), url+"&pool_max_conns=32")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(pool.Close)
+	if _, err := pool.Exec(b.Context(), `CREATE SCHEMA hand; CREATE TABLE hand.state (LIKE public.state INCLUDING INDEXES);
+		CREATE TABLE hand.change (LIKE public.change INCLUDING INDEXES); CREATE TABLE hand.word (LIKE public.word INCLUDING INDEXES);
+		CREATE TABLE hand.seq (LIKE public.seq INCLUDING ALL); INSERT INTO hand.seq (part, tenant, n, live) VALUES (65536, 1, 0, 0)`); err != nil {
+		b.Fatal(err)
+	}
+	return &byHand{pool}
+}
+
+func (h *byHand) create(n int64) error {
+	d := device(n)
+	ctx := context.Background()
+	batch := &pgx.Batch{}
+	batch.Queue("BEGIN")
+	batch.Queue("UPDATE hand.seq SET n = n + 1, live = live + 1 WHERE part = 65536")
+	batch.Queue(`INSERT INTO hand.state SELECT $1, 65536, 1, n, 0, $2, 0, 0, 0, $3, $4, $5, 0, $6, $7, $8, $9, 160, '', 0, 0, '', '', '', '', '', 0, 0, 0, 0, $7, $8, '', '', $10
+		FROM hand.seq WHERE part = 65536`, n, d.ID.S, d.DeviceName.S, d.UserPrincipalName.S, n, d.Issuer.S, d.Thumbprint.S, d.Serial.S, d.Subject.S, certstate.Words(&d))
+	batch.Queue("INSERT INTO hand.word (part, tenant, word, k) SELECT 65536, 1, w, $1 FROM unnest($2::text[]) AS w", n, certstate.DistinctWords(certstate.Words(&d)))
+	batch.Queue("INSERT INTO hand.change SELECT 65536, n, 1, $1, 'created', 'app:test', 'because', 0 FROM hand.seq WHERE part = 65536", d.ID.S)
+	batch.Queue("COMMIT")
+	return h.pool.SendBatch(ctx, batch).Close()
+}
+
+func (h *byHand) read(kind string, args ...any) error {
+	columns := "k, ver, absent, id, revoke_status, revoke_status_changed, revoke_status_changed_offset, device_name, upn, not_after, not_after_offset, issuer, thumbprint, serial, subject, key_usages, ext_key_usages"
+	text := "SELECT " + columns + " FROM public.state WHERE tenant = 1 ORDER BY k LIMIT 101"
+	if kind == "get" {
+		text = "SELECT " + columns + " FROM public.state WHERE part = 65536 AND id = $1"
+	}
+	rows, err := h.pool.Query(context.Background(), text, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var numbers [8]int64
+	var texts [9]string
+	for rows.Next() {
+		if err := rows.Scan(&numbers[0], &numbers[1], &numbers[2], &texts[0], &numbers[3], &numbers[4], &numbers[5], &texts[1], &texts[2], &numbers[6], &numbers[7],
+			&texts[3], &texts[4], &texts[5], &texts[6], &numbers[0], &texts[7]); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }

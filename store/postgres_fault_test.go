@@ -282,6 +282,7 @@ const (
 type proxy struct {
 	url  string
 	next atomic.Value // cut, "" for none
+	sent atomic.Int64 // how often something was sent to the database
 }
 
 func newProxy(t *testing.T, dsn string) *proxy {
@@ -341,6 +342,7 @@ func (p *proxy) serve(client net.Conn, config *pgx.ConnConfig) {
 		if err != nil {
 			return
 		}
+		p.sent.Add(1)
 		if when := p.next.Load().(cut); when != "" && bytes.Contains(buffer[:n], []byte("COMMIT\x00")) {
 			p.next.Store(cut(""))
 			switch when {
@@ -357,6 +359,25 @@ func (p *proxy) serve(client net.Conn, config *pgx.ConnConfig) {
 		}
 		if _, err := server.Write(buffer[:n]); err != nil {
 			return
+		}
+	}
+}
+
+// A change takes few round trips: a database may be far.
+func TestPostgresRoundTrips(t *testing.T) {
+	p := newProxy(t, plain(t, storetest.Postgres(t)))
+	s, tn := open(t, p.url)
+	name, _ := certstate.Lookup("managedDeviceDisplayName")
+	for i := range 4 {
+		before := p.sent.Load()
+		made, err := s.Create(t.Context(), tn, certstate.State{DeviceName: edm.Str(fmt.Sprint("laptop ", i))}, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		created := p.sent.Load() - before
+		_, err = s.Update(t.Context(), tn, made.ID.S, &certstate.State{DeviceName: edm.Str(fmt.Sprint("desktop ", i))}, 1<<name, nil, by)
+		if updated := p.sent.Load() - before - created; i == 3 && (created > 4 || updated > 4 || err != nil) { // by then all is prepared
+			t.Errorf("a creation takes %d round trips, an update %d, %v; want 4 each", created, updated, err)
 		}
 	}
 }

@@ -197,8 +197,8 @@ func (b *backupReader) derive(ctx context.Context, t *restoring, values []any) (
 	}
 	if t.Name == "state" {
 		tenant := Tenant{no: values[2].(int64)}
-		if err := eachWords(distinctWords(&sc.state), tenant, sc.k, insertWords, func(text string, args ...any) (int64, error) {
-			return 0, b.exec(ctx, text, args...)
+		if err := eachWords(distinctWords(&sc.state), tenant, sc.k, insertWords, func(text string, args ...any) error {
+			return b.exec(ctx, text, args...)
 		}); err != nil {
 			return nil, err
 		}

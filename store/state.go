@@ -250,11 +250,11 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 		return nil, err
 	}
 	out.Version, out.Modified = h.n+1, h.now
-	if _, err := tx.exec(keepState, t.no, t.part(), id, out.Version); err != nil {
+	if err := tx.later(keepState, t.no, t.part(), id, out.Version); err != nil {
 		return nil, fmt.Errorf("keep the version before: %w", err)
 	}
 	args := append(make([]any, 0, 48), t.no, t.part(), id)
-	if _, err := tx.exec(updateState, appendRow(args, &out)...); err != nil {
+	if err := tx.later(updateState, appendRow(args, &out)...); err != nil {
 		return nil, fmt.Errorf("update state: %w", err)
 	}
 	before, after := distinctWords(&old.State), distinctWords(&out)
@@ -281,10 +281,10 @@ func (tx *tx) delete(t Tenant, id string, match Match, by certstate.Cause) error
 	if err != nil {
 		return err
 	}
-	if _, err := tx.exec(keepState, t.no, t.part(), id, h.n+1); err != nil {
+	if err := tx.later(keepState, t.no, t.part(), id, h.n+1); err != nil {
 		return fmt.Errorf("keep the version before: %w", err)
 	}
-	if _, err := tx.exec(deleteState, t.no, t.part(), id); err != nil {
+	if err := tx.later(deleteState, t.no, t.part(), id); err != nil {
 		return fmt.Errorf("delete state: %w", err)
 	}
 	if err := tx.removeWords(t, old.k, distinctWords(&old.State)); err != nil {

@@ -158,6 +158,7 @@ func (s *Store) RemoveTenant(ctx context.Context, id string, withData bool) erro
 				return fmt.Errorf("delete from %s: %w", table, err)
 			}
 		}
+		h.removed = true
 		_, err = tx.exec("DELETE FROM tenant WHERE no = $1", t.no)
 		return err
 	})

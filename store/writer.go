@@ -149,7 +149,7 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 		return nil, err
 	}
 	tx := &tx{w: w, ctx: ctx, now: w.store.ticks()}
-	if err := w.simple(ctx, w.store.d.begin); err != nil {
+	if err := tx.later(w.store.d.begin); err != nil {
 		return nil, err
 	}
 	answers = make([]error, len(batch))
@@ -322,24 +322,23 @@ func (w *writer) nodeK(ms, node int64) int64 { return ms<<22 | node<<12 }
 
 // tx is a transaction of the writer's. Its statements are prepared once.
 type tx struct {
-	w     *writer
-	ctx   context.Context
-	now   edm.DateTimeOffset // one time for all the transaction does
-	heads map[int64]*head    // part → where its log stands
-	keyed bool               // the last key was looked up
+	w       *writer
+	ctx     context.Context
+	now     edm.DateTimeOffset // one time for all the transaction does
+	heads   map[int64]*head    // part → where its log stands
+	keyed   bool               // the last key was looked up
+	waiting []waiting          // statements that were not sent yet
 }
 
 func (tx *tx) exec(text string, args ...any) (affected int64, err error) {
-	var res sql.Result
 	if tx.w.store.d.driverPrepares {
-		res, err = tx.w.conn.ExecContext(tx.ctx, tx.w.store.d.rebind(text), args...)
-	} else {
-		st, e := tx.w.prepared(text)
-		if e != nil {
-			return 0, e
-		}
-		res, err = st.ExecContext(tx.ctx, args...)
+		return tx.sendExec(tx.w.store.d.rebind(text), args)
 	}
+	st, err := tx.w.prepared(text)
+	if err != nil {
+		return 0, err
+	}
+	res, err := st.ExecContext(tx.ctx, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -349,7 +348,7 @@ func (tx *tx) exec(text string, args ...any) (affected int64, err error) {
 // row is the one row of a query; its Scan says sql.ErrNoRows if there is none.
 func (tx *tx) row(text string, args ...any) rowScanner {
 	if tx.w.store.d.driverPrepares {
-		return tx.w.conn.QueryRowContext(tx.ctx, tx.w.store.d.rebind(text), args...)
+		return sentRow{tx, tx.w.store.d.rebind(text), args}
 	}
 	st, err := tx.w.prepared(text)
 	if err != nil {
@@ -373,12 +372,16 @@ type head struct {
 	// numbers do.
 	now     edm.DateTimeOffset
 	changed bool
+	removed bool // with the tenant
 }
 
 // head finds out where the log of the tenant's part stands. The transaction
 // holds the write lock, or the row's, so nobody moves it before the commit.
 func (tx *tx) head(t Tenant) (*head, error) {
 	if h := tx.heads[t.part()]; h != nil {
+		if h.removed {
+			return nil, noTenant(t.ID)
+		}
 		return h, nil
 	}
 	h := &head{t: t, now: tx.now}
@@ -403,7 +406,7 @@ func (tx *tx) head(t Tenant) (*head, error) {
 // log writes the next change: the one that made, or ended, the version h.n+1.
 func (tx *tx) log(h *head, id string, kind certstate.ChangeKind, live int64, by certstate.Cause) error {
 	const insert = "INSERT INTO change (part, n, tenant, id, kind, actor, reason, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-	if _, err := tx.exec(insert, h.t.part(), h.n+1, h.t.no, id, string(kind), by.Actor, by.Reason, h.now.Ticks); err != nil {
+	if err := tx.later(insert, h.t.part(), h.n+1, h.t.no, id, string(kind), by.Actor, by.Reason, h.now.Ticks); err != nil {
 		return fmt.Errorf("log change: %w", err)
 	}
 	h.n++
@@ -416,14 +419,10 @@ func (tx *tx) log(h *head, id string, kind certstate.ChangeKind, live int64, by 
 func (tx *tx) saveHeads() error {
 	const save = "UPDATE seq SET n = $1, live = $2, at = $3 WHERE part = $4 AND tenant = $5"
 	for part, h := range tx.heads {
-		if !h.changed {
+		if !h.changed || h.removed {
 			continue
 		}
-		n, err := tx.exec(save, h.n, h.live, h.now.Ticks, part, h.t.no)
-		if err == nil && n == 0 { // the transaction removed the tenant too
-			err = sql.ErrNoRows
-		}
-		if err != nil {
+		if err := tx.later(save, h.n, h.live, h.now.Ticks, part, h.t.no); err != nil {
 			return fmt.Errorf("number changes of tenant %s: %w", h.t.ID, err)
 		}
 	}

@@ -51,7 +51,7 @@ server_round_robin = 1
 	if owner != nil && err == nil {
 		err = os.Chown(dir, int(owner.Uid), int(owner.Gid))
 	}
-	p := &Pooler{dir, exec.Command(poolerProgram, "-q", file)}
+	p := &Pooler{dir, exec.Command(poolerProgram, "-q", file)} //nolint:gosec // a program of Debian's, a file of our own
 	p.process.SysProcAttr = &syscall.SysProcAttr{Credential: owner}
 	if err == nil {
 		err = p.process.Start()
