@@ -59,6 +59,6 @@ const writeTries = 8
 // pause is how long to wait before the next try, with jitter so that those who
 // met do not meet again.
 func pause(try int) time.Duration {
-	most := min(10*time.Millisecond<<try, 500*time.Millisecond)
+	most := min(10*time.Millisecond<<min(try, 10), 500*time.Millisecond)
 	return most/2 + rand.N(most/2)
 }

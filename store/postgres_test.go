@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -130,6 +131,15 @@ func TestPostgresMigration(t *testing.T) {
 	}
 	if got := texts(t, db, "SELECT relname::text FROM pg_class WHERE relname IN ('word', 'state') AND relkind IN ('r', 'p')"); len(got) != 1 {
 		t.Errorf("tables are %q", got)
+	}
+}
+
+// An outcome is looked for many times: however many, the pause stays one.
+func TestPause(t *testing.T) {
+	for try := range 1000 {
+		if d := pause(try); d <= 0 || d > time.Second/2 {
+			t.Fatalf("try %d: a pause of %s", try, d)
+		}
 	}
 }
 
