@@ -20,6 +20,9 @@ var failovers = flag.Int("failovers", 2, "failovers of TestFailover")
 // Nothing acknowledged is lost, nothing is done twice, the log has no gap, and who
 // follows by delta holds what the table has.
 func TestFailover(t *testing.T) {
+	if testing.Short() {
+		*failovers = 1
+	}
 	t.Parallel()
 	if err := failover(t, storetest.AnyStandby, *failovers, nil); err != nil {
 		t.Error(err)

@@ -246,6 +246,9 @@ func TestReplicaAhead(t *testing.T) {
 // whichever server was asked: also when the replica shows commits before the
 // primary does, as a synchronous one may.
 func TestReadsSeeWhatWasAcknowledged(t *testing.T) {
+	if testing.Short() {
+		*replicaTime = time.Second
+	}
 	primary, standby, dsn, read := startReplica(t)
 	var servers [2]*store.Store
 	var tn store.Tenant

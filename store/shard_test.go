@@ -172,6 +172,9 @@ func touchEverything(t *testing.T, s *store.Store, tn store.Tenant) {
 // servers write for tenants of both nodes. Changes of the tenant whose node is
 // away are refused; the other's go on; and each keeps just what was acknowledged.
 func TestShardKilled(t *testing.T) {
+	if testing.Short() {
+		*shardKills = 1
+	}
 	t.Parallel()
 	rig := startShards(t)
 	var servers [2]*store.Store
