@@ -109,7 +109,7 @@ func TestCommitAwaitsTheStandby(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, tn := open(t, dsn)
+	s, tn := open(t, plain(t, dsn))
 	s.SetTransactionTime(500*time.Millisecond, 3*time.Second)
 	if err := primary.Synchronous(t.Context(), storetest.NobodyYet); err != nil {
 		t.Fatal(err)
@@ -118,14 +118,14 @@ func TestCommitAwaitsTheStandby(t *testing.T) {
 	if certstate.ErrorCode(err) != certstate.Unavailable {
 		t.Errorf("no standby has the record, and its creation is answered %v", err)
 	}
-	created := make(chan error)
+	created := make(chan error, 1)
 	go func() {
 		_, err := s.Create(t.Context(), tn, certstate.State{}, by)
 		created <- err
 	}()
 	select {
 	case err := <-created:
-		t.Errorf("no standby has the record, and its creation is answered %v", err)
+		t.Fatalf("no standby has the record, and its creation is answered %v", err)
 	case <-time.After(time.Second):
 	}
 	if err := primary.Synchronous(t.Context(), storetest.NoStandby); err != nil {

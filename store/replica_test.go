@@ -210,6 +210,7 @@ func TestReplicaAhead(t *testing.T) {
 			t.Errorf("counted %d, %v, want %d", n, err, want)
 		}
 	}
+	s.SetTransactionTime(5*time.Minute, time.Minute) // however slow the machine, the commit waits
 	replicaFollows(t, s, tn)
 	count(0)
 	if err := primary.Synchronous(t.Context(), storetest.NobodyYet); err != nil {

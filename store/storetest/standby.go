@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Standby copies the running server to one that follows it by streaming
@@ -41,10 +43,45 @@ const (
 	NobodyYet  = "nobody" // has a name that no standby has
 )
 
-// Synchronous has commits wait until standbys have them on disk.
+// Synchronous has commits wait until standbys have them on disk, from when it
+// returns on. A server takes up its settings some time after it was told to.
 func (c *Cluster) Synchronous(ctx context.Context, names string) error {
+	if names != NoStandby {
+		if err := errors.Join(c.awaited(ctx, NobodyYet), c.commitsWait(ctx)); err != nil {
+			return err
+		}
+	}
+	return c.awaited(ctx, names)
+}
+
+func (c *Cluster) awaited(ctx context.Context, names string) error {
 	return errors.Join(c.Execute(ctx, "ALTER SYSTEM SET synchronous_standby_names = '"+names+"'"),
 		c.Execute(ctx, "SELECT pg_reload_conf()"))
+}
+
+// commitsWait returns once a commit waits for a standby that is not there: then
+// its wait can be cut short, which the server warns of.
+func (c *Cluster) commitsWait(ctx context.Context) (err error) {
+	config, err := pgx.ParseConfig(c.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	waits := false
+	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { waits = waits || n.SeverityUnlocalized == "WARNING" }
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	for !waits {
+		cancel := time.AfterFunc(50*time.Millisecond, func() { _ = conn.PgConn().CancelRequest(ctx) })
+		_, err := conn.Exec(ctx, "SELECT txid_current()")
+		cancel.Stop()
+		if pg, ok := errors.AsType[*pgconn.PgError](err); err != nil && (!ok || pg.Code != "57014") {
+			return err
+		}
+	}
+	return nil
 }
 
 // Promote makes a standby a primary and returns once it is one.
