@@ -9,7 +9,7 @@ GO ?= go
 # Executions: a time may fail without a finding (golang/go#75804, mended in Go 1.27).
 FUZZTIME ?= 150000x
 
-.PHONY: help run build test check vet lint vuln race purego fuzz test-clients bench bench-query bench-postgres soak tools
+.PHONY: help run build test check vet lint vuln race purego fuzz test-corpora test-clients bench bench-query bench-backup bench-overload bench-postgres soak tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -41,6 +41,7 @@ race: ## tests with the race detector
 purego: ## the same suite without cgo
 	CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/certstate
 	CGO_ENABLED=0 $(GO) test -short ./store ./api ./cmd/...
+	CGO_ENABLED=0 $(GO) test ./faults -run TestLinearizable/sqlite
 
 fuzz: ## every fuzz target, FUZZTIME each
 	@set -e; for pkg in $$($(GO) list ./...); do \
@@ -63,6 +64,10 @@ vuln: ## known vulnerabilities; says so where the database cannot be reached
 	  else cat vuln.out; rm -f vuln.out; exit 1; fi; \
 	else cat vuln.out; fi; rm -f vuln.out
 
+test-corpora: tools ## every fact of thousands of certificates against OpenSSL's and GnuTLS's own answers (minutes)
+	@./tools/install.sh corpora
+	$(GO) test ./ingest -run TestCorpora -corpora -v -timeout 1h
+
 test-clients: tools ## Microsoft's and HashiCorp's SDKs and others, unmodified, against the demo (first build: minutes and gigabytes)
 	./clients/run.sh
 
@@ -75,14 +80,36 @@ bench-query: ## queries against statements written by hand, at a million records
 bench-postgres: ## the store on PostgreSQL against statements written by hand, and reads on a replica
 	$(GO) test ./store -run '^$$' -bench 'Postgres|Replica' -benchtime 3s
 
-soak: ## the slow tests
-	$(GO) test ./store -run TestKill -crash-cycles=3000 -timeout 3h
-	$(GO) test ./store -run TestPostgresFaults -postgres-faults=1000 -timeout 2h -v
-	$(GO) test ./store -run TestFailover -failovers=200 -timeout 1h -v
+bench-backup: ## a million records backed up under load and restored into each engine, beside a copy of the file
+	$(GO) run ./bench -backup -rows 1000000 -seconds 10
+
+bench-overload: ## ten times what the server can do for a minute, and a busy neighbour
+	$(GO) run ./bench -overload -seconds 60
+
+SOAK ?= 30m
+
+soak: ## the slow tests; SOAK is how long a bearable load lasts
+	$(GO) run ./bench -soak $(SOAK) -rows 400000
+	$(GO) test ./store -run '^TestKill$$' -crash-cycles=3000 -timeout 3h
+	$(GO) test ./store -run 'TestPostgresFaults$$' -postgres-faults=1000 -timeout 2h -v
+	$(GO) test ./store -run 'TestFailover$$' -failovers=200 -timeout 1h -v
 	$(GO) test ./store -run TestShardKilled -shard-kills=200 -timeout 2h -v
+	$(GO) test ./store -run TestBackup -backups=300 -timeout 2h
+	$(GO) test ./store -run TestPruneChanges -prunes=200 -timeout 2h
+	$(GO) test ./store -run TestKillCompact -compact-kills=500 -timeout 1h
+	$(GO) test ./store -run TestBitFlips -flips=5000 -timeout 1h -v
+	CGO_ENABLED=0 $(GO) test ./store -run TestBitFlips -flips=5000 -timeout 1h -v
 	$(GO) test ./store -run MeanTheSame -queries=150000 -timeout 1h -v
 	CGO_ENABLED=0 $(GO) test ./store -run MeanTheSame -queries=100000 -timeout 1h -v
+	$(GO) test ./api -run TestLostAnswers -lost-answers=10000 -timeout 1h
 	$(GO) test ./api -run TestPagesUnderFire -page-rows=50000 -timeout 1h -v
 	$(GO) test ./store -run TestDeltaUnderFire -fire-kills=2000 -timeout 3h
 	$(GO) test ./store -run 'OnAReplica|ReadsSee' -replica-time 10m -queries 100000 -timeout 2h -v
+	$(GO) test ./faults -run TestBalanced -balance-time=10m -balance-every=5s -timeout 2h -v
+	$(GO) test ./faults -run TestRollingRestart -rolls=50 -timeout 1h -v
+	$(GO) test ./faults -run TestLinearizable -histories=330 -history-length=2000 -history-kills=5 -timeout 6h
+	$(GO) test ./faults -run TestPowerCuts -power-cuts=600 -timeout 2h -v
+	$(GO) test ./faults -run TestPoints -point-rounds=50 -timeout 3h -v
+	$(GO) test ./faults -run 'TestStorage|TestCheckpoint|TestDatabase|TestClock' -count=10 -all-flaws -timeout 3h
+	$(MAKE) test-corpora
 	$(MAKE) fuzz FUZZTIME=15000000x

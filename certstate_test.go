@@ -71,13 +71,16 @@ func TestImportDirections(t *testing.T) {
 		"certstate/csdl":            {},
 		"certstate":                 {"certstate/edm"},
 		"certstate/odata":           {"certstate/edm", "certstate"},
-		"certstate/store":           {"certstate/edm", "certstate", "certstate/odata"},
+		"certstate/certificate":     {"certstate/edm", "certstate", "certstate/certificate/der"},
+		"certstate/certificate/der": {},
+		"certstate/store":           {"certstate/edm", "certstate", "certstate/odata", "certstate/certificate"},
 		"certstate/store/storetest": {},
 		"certstate/auth":            {"certstate/edm", "certstate"},
 		"certstate/auth/authtest":   {},
 		"certstate/identity":        {},
-		"certstate/ingest":          {"certstate/edm", "certstate", "certstate/store", "certstate/odata"},
-		"certstate/api":             {"certstate/edm", "certstate", "certstate/csdl", "certstate/odata", "certstate/store", "certstate/auth"},
+		"certstate/faults":          {}, // it has only tests
+		"certstate/ingest":          {"certstate/edm", "certstate", "certstate/store", "certstate/odata", "certstate/certificate", "certstate/certificate/der"},
+		"certstate/api":             {"certstate/edm", "certstate", "certstate/csdl", "certstate/odata", "certstate/certificate", "certstate/store", "certstate/auth"},
 	}
 	only := map[string][]string{ // what only some rooms may import
 		"database/sql": {"certstate/store", "certstate/bench"}, // the bench measures against bare SQL

@@ -30,4 +30,13 @@ type Change struct {
 type Cause struct {
 	Actor  string
 	Reason string
+	Once   *Once // the request, if it is one that may be repeated
+}
+
+// Once is a request that is carried out once, however often it is sent (OASIS,
+// Repeatable Requests Version 1.0).
+type Once struct {
+	Key   [32]byte           // who asks, and the id they gave the request
+	Print [32]byte           // what they ask; another request has another
+	First edm.DateTimeOffset // when they first sent it
 }

@@ -17,6 +17,7 @@ const (
 	NotFound                    // no such record in this tenant
 	NotAllowed                  // the resource has no such operation
 	NotAcceptable               // no representation the client accepts
+	Unimplemented               // the request asks for a way of carrying it out that there is not
 	Gone                        // what a link points at is no longer kept
 	Conflict                    // the id is taken
 	Precondition                // If-Match names another version

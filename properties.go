@@ -26,6 +26,7 @@ const (
 	OnSelect       // not returned without $select
 	Computed       // set by the register; ignored in a request body (OData Protocol §11.4.2)
 	Searched       // $search looks for words in it
+	Apart          // kept once for all records that have the same value; cannot be compared or sorted by
 )
 
 // Is reports whether the property has every trait of t.
@@ -56,6 +57,18 @@ var Properties = [...]Property{
 	{"source", "source", "Where the record came from.", Nullable | OnSelect, nil, func(s *State) edm.Value { return &s.Source }},
 	{"createdDateTime", "created", "When the register first held the record.", OnSelect | Computed, nil, func(s *State) edm.Value { return &s.Created }},
 	{"lastModifiedDateTime", "modified", "When the record last changed.", OnSelect | Computed, nil, func(s *State) edm.Value { return &s.Modified }},
+
+	{"certificate", "certificate", "The certificate itself, in DER. What the record does not state is taken from it.", Nullable | OnSelect | Apart, nil, func(s *State) edm.Value { return &s.Certificate }},
+	{"certificateSubjectAlternativeNames", "san", "The certificate's subject alternative names.", Nullable | OnSelect | Computed | Searched, nil, func(s *State) edm.Value { return &s.SubjectAltNames }},
+	{"certificateAuthorityKeyIdentifier", "aki", "The certificate's authority key identifier, in hexadecimal.", Nullable | OnSelect | Computed, nil, func(s *State) edm.Value { return &s.AuthorityKeyID }},
+	{"certificateSubjectKeyIdentifier", "ski", "The certificate's subject key identifier, in hexadecimal.", Nullable | OnSelect | Computed, nil, func(s *State) edm.Value { return &s.SubjectKeyID }},
+	{"certificateKeyType", "key_type", "The kind of the certificate's key.", Nullable | OnSelect | Computed, nil, func(s *State) edm.Value { return &s.KeyType }},
+	{"certificateKeySize", "key_size", "The size of the certificate's key, in bits.", Nullable | OnSelect | Computed, nil, func(s *State) edm.Value { return &s.KeySize }},
+	{"certificateSignatureAlgorithm", "signature_algorithm", "The algorithm that the certificate is signed with.", Nullable | OnSelect | Computed, nil, func(s *State) edm.Value { return &s.SignatureAlgorithm }},
+	{"certificateRevocationListLocations", "crl_locations", "Where the certificate says its CRL is; a space between locations.", Nullable | OnSelect | Computed, nil, func(s *State) edm.Value { return &s.CRLLocations }},
+	{"certificateOcspLocations", "ocsp_locations", "Where the certificate says its OCSP responder is; a space between locations.", Nullable | OnSelect | Computed, nil, func(s *State) edm.Value { return &s.OCSPLocations }},
+	{"certificateIssuerLocations", "issuer_locations", "Where the certificate says its issuer's certificate is; a space between locations.", Nullable | OnSelect | Computed, nil, func(s *State) edm.Value { return &s.IssuerLocations }},
+	{"certificateFindings", "findings", "What is wrong with the certificate, or with what the record states of it.", OnSelect | Computed, nil, func(s *State) edm.Value { return &s.Findings }},
 }
 
 // Set is a set of properties: bit i stands for Properties[i].
@@ -65,6 +78,7 @@ type Set uint64
 var (
 	All      = Set(1)<<len(Properties) - 1
 	Defaults = where(func(p *Property) bool { return !p.Is(OnSelect) })
+	InRow    = where(func(p *Property) bool { return !p.Is(Apart) }) // what a record's own row holds
 )
 
 // KeySet is the set of the key alone; the key is the first row.

@@ -33,6 +33,19 @@ type State struct {
 	ThumbprintSHA256 edm.String // SHA-256 over the DER, lower-case hex
 	Source           edm.String // where the record came from, such as "graph" or "demo"
 
+	// What the certificate says of itself, in the forms of package certificate.
+	Certificate        edm.Binary // DER, RFC 5280 §4.1
+	SubjectAltNames    edm.String // RFC 5280 §4.2.1.6
+	AuthorityKeyID     edm.String // RFC 5280 §4.2.1.1, upper-case hex
+	SubjectKeyID       edm.String // RFC 5280 §4.2.1.2, upper-case hex
+	KeyType            edm.String // such as "RSA", "EC P-256"
+	KeySize            edm.Int32  // bits
+	SignatureAlgorithm edm.String // RFC 5280 §4.1.1.2, by its registered name
+	CRLLocations       edm.String // RFC 5280 §4.2.1.13, URLs with spaces between
+	OCSPLocations      edm.String // RFC 5280 §4.2.2.1 id-ad-ocsp, likewise
+	IssuerLocations    edm.String // RFC 5280 §4.2.2.1 id-ad-caIssuers, likewise
+	Findings           Findings
+
 	Created  edm.DateTimeOffset // when the register first held the record
 	Modified edm.DateTimeOffset // when the record last changed
 
@@ -46,6 +59,7 @@ type State struct {
 const (
 	MaxIDLength     = 256    // characters
 	MaxStringLength = 32_768 // characters of any other string
+	MaxBinaryLength = 65_536 // octets
 )
 
 // Validate reports the first thing about s that no source may store. The store
@@ -56,6 +70,9 @@ func (s *State) Validate() error {
 	}
 	for i := range Properties {
 		p := &Properties[i]
+		if octets, ok := p.Field(s).(*edm.Binary); ok && len(octets.Octets) > MaxBinaryLength {
+			return Errorf(Invalid, p.Name, "%s is longer than %d octets.", p.Name, MaxBinaryLength)
+		}
 		text, ok := p.Field(s).(*edm.String)
 		if !ok {
 			continue

@@ -30,7 +30,7 @@ func (x *exchange) batch() error {
 	if _, err := odata.ParseQuery(x.r.URL.RawQuery, odata.NoOptions); err != nil {
 		return err
 	}
-	in, err := decode(x, maxBatchBody, odata.DecodeBatch)
+	in, err := decoded(x, odata.DecodeBatch)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func unmet(in *odata.Batch, item *odata.BatchItem, answers []answer) error {
 // itemRequestHeaders are the headers an item may set. All others are ignored
 // as what belongs to a connection. Names ending in - stand for all that begin so.
 var itemRequestHeaders = []string{"accept", "certstate-reason", "client-request-id", "consistencylevel", "content-type",
-	"if-match", "if-none-match", "odata-", "prefer", "sdkversion"}
+	"if-match", "if-none-match", "odata-", "prefer", "repeatability-", "sdkversion"}
 
 // part has the door answer one item, or say there why it is refused.
 func (x *exchange) part(item *odata.BatchItem, refused error, a *answer) {
@@ -118,7 +118,7 @@ func (a *answer) Write(b []byte) (int, error) { a.body = append(a.body, b...); r
 // itemResponseHeaders are those of an item's response that say something of it;
 // the others are the batch's own.
 var itemResponseHeaders = []string{"Allow", "Cache-Control", "Content-Type", "ETag", "Location", "OData-EntityId", "OData-Version",
-	"Preference-Applied", "Retry-After", "WWW-Authenticate", "request-id"}
+	"Preference-Applied", repeatResult, "Retry-After", "WWW-Authenticate", "request-id"}
 
 // append appends an item's response. Its shape is what Microsoft's SDKs can
 // read: header values are strings, Content-Type has this spelling, a response

@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"certstate"
-	"certstate/odata"
 )
 
 // Bounds of a request body, compressed and decompressed, in bytes. A batch's
@@ -21,23 +20,38 @@ const (
 	maxBatchBody = 4 << 20
 )
 
-// body reads and decodes the body of a request to write.
-func (x *exchange) body() (*odata.Body, error) { return decode(x, maxBody, odata.DecodeBody) }
-
-// decode reads a body of at most limit bytes and decodes it with from, which
-// keeps nothing of what it is given.
-func decode[T any](x *exchange, limit int64, from func([]byte) (T, error)) (none T, err error) {
+// receive reads the body, if the route takes one.
+func (x *exchange) receive() (err error) {
+	limit := x.route.body
+	if limit == 0 {
+		return nil
+	}
 	if err := checkMediaType(x.r.Header); err != nil {
-		return none, err
+		return err
 	}
-	buf := bodies.Get().(*bytes.Buffer)
-	defer bodies.Put(buf)
-	buf.Reset()
-	data, err := readBody(http.MaxBytesReader(x.w, x.r.Body, limit), buf, limit)
-	if err != nil {
-		return none, err
+	x.buf = bodies.Get().(*bytes.Buffer)
+	x.buf.Reset()
+	if x.data, err = x.readBody(http.MaxBytesReader(x.w, x.r.Body, limit), limit); err == nil {
+		x.fingerprint(x.data)
 	}
-	return from(data)
+	return err
+}
+
+// decoded is the body decoded with from, which keeps nothing of what it is
+// given.
+func decoded[T any](x *exchange, from func([]byte) (T, error)) (T, error) {
+	defer x.drop()
+	return from(x.data)
+}
+
+// drop gives the body up.
+func (x *exchange) drop() {
+	if x.buf == nil {
+		return
+	}
+	bodies.Put(x.buf)
+	x.s.load.release(x.held)
+	x.buf, x.data, x.held = nil, nil, 0
 }
 
 func checkMediaType(h http.Header) error {
@@ -57,22 +71,22 @@ func checkMediaType(h http.Header) error {
 // bodies hold request bodies while they are decoded.
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// readBody reads a body into buf and decompresses it if it begins with gzip's
-// magic number, whatever Content-Encoding says: Microsoft's Go SDK mislabels
-// the bodies it retries.
-func readBody(r io.Reader, buf *bytes.Buffer, limit int64) ([]byte, error) {
-	if _, err := buf.ReadFrom(r); err != nil {
+// readBody reads a body and decompresses it if it begins with gzip's magic
+// number, whatever Content-Encoding says: Microsoft's Go SDK mislabels the bodies
+// it retries.
+func (x *exchange) readBody(r io.Reader, limit int64) ([]byte, error) {
+	if _, err := x.buf.ReadFrom(heldReader{r, x}); err != nil {
 		return nil, badBody(err)
 	}
-	data := buf.Bytes()
+	data := x.buf.Bytes()
 	if !bytes.HasPrefix(data, []byte{0x1F, 0x8B}) {
 		return data, nil
 	}
-	zr, err := gzip.NewReader(buf)
+	zr, err := gzip.NewReader(x.buf)
 	if err != nil {
 		return nil, badBody(err)
 	}
-	data, err = io.ReadAll(io.LimitReader(zr, limit+1))
+	data, err = io.ReadAll(io.LimitReader(heldReader{zr, x}, limit+1))
 	if int64(len(data)) > limit {
 		return nil, tooLarge(limit)
 	}
@@ -84,8 +98,8 @@ func tooLarge(limit int64) error {
 }
 
 func badBody(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || isShed(err) {
+		return err
 	}
 	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(e.Limit)

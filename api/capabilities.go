@@ -16,10 +16,11 @@ const (
 	coreV1         = "Org.OData.Core.V1"
 	capabilitiesV1 = "Org.OData.Capabilities.V1"
 	aggregationV1  = "Org.OData.Aggregation.V1"
+	repeatV1       = "Org.OData.Repeatability.V1"
 )
 
 func vocabularies() (list []csdl.Reference) {
-	for _, name := range []string{coreV1, capabilitiesV1, aggregationV1} {
+	for _, name := range []string{coreV1, capabilitiesV1, aggregationV1, repeatV1} {
 		list = append(list, csdl.Reference{URL: "https://oasis-tcs.github.io/odata-vocabularies/vocabularies/" + name, Namespace: name})
 	}
 	return list
@@ -43,8 +44,9 @@ func described() (list []csdl.Annotated) {
 	return list
 }
 
-// serviceCapabilities are those of the whole service.
-func serviceCapabilities() []csdl.Annotation {
+// serviceCapabilities are those of the whole service; repeats says whether
+// requests may be repeated.
+func serviceCapabilities(repeats bool) []csdl.Annotation {
 	batches := served(batch, http.MethodPost) != nil
 	return []csdl.Annotation{
 		{Term: coreV1 + ".ODataVersions", Value: "4.0"},
@@ -60,6 +62,7 @@ func serviceCapabilities() []csdl.Annotation {
 		}),
 		capability("AsynchronousRequestsSupported", false),
 		capability("CrossJoinSupported", false),
+		{Term: repeatV1 + ".Supported", Value: repeats},
 	}
 }
 

@@ -29,7 +29,7 @@ func (x *exchange) delta() error {
 }
 
 func (x *exchange) deltaPage(q *odata.Query, round store.Round) error {
-	sh := odata.ShapeOf(x.root(), q, x.rep.Level)
+	sh := x.shape(q)
 	return x.built(http.StatusOK, func(b []byte) ([]byte, error) {
 		b = sh.AppendDeltaHead(b)
 		first := len(b)

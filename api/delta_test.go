@@ -48,7 +48,7 @@ func TestDeltaLinkBelowTheFloor(t *testing.T) {
 	_, first := get(set + "/delta?$top=1&$filter=id%20ne%20%27c%27")
 	_, second := get(first["@odata.nextLink"].(string))
 	create("c")
-	if err := h.db.Prune(t.Context(), time.Now().Add(time.Minute)); err != nil {
+	if err := h.db.Prune(t.Context(), time.Now().Add(time.Minute), func(int64) {}); err != nil {
 		t.Fatal(err)
 	}
 	for name, link := range map[string]any{"deltaLink": second["@odata.deltaLink"], "nextLink": first["@odata.nextLink"]} {

@@ -27,6 +27,7 @@ var faces = map[certstate.Code]face{
 	certstate.NotFound:        {http.StatusNotFound, "ResourceNotFound", true},
 	certstate.NotAllowed:      {http.StatusMethodNotAllowed, "Request_BadRequest", false},
 	certstate.NotAcceptable:   {http.StatusNotAcceptable, "NotAcceptable", false},
+	certstate.Unimplemented:   {http.StatusNotImplemented, "NotImplemented", false},
 	certstate.Gone:            {http.StatusGone, "syncStateNotFound", false},
 	certstate.Conflict:        {http.StatusConflict, "Conflict", false},
 	certstate.Precondition:    {http.StatusPreconditionFailed, "ConditionNotMet", true},
@@ -74,6 +75,9 @@ func (x *exchange) fail(err error) {
 		x.status, x.code, x.err = statusClientGone, "ClientClosedRequest", err
 		return
 	}
+	if isShed(err) || certstate.ErrorCode(err) == certstate.TooMany {
+		x.s.load.hold(x.r.Context())
+	}
 	err = x.s.cfg.Store.Judge(err)
 	f := faces[certstate.ErrorCode(err)]
 	message, target := "The server could not answer. Its log has the reason under this request-id.", ""
@@ -82,6 +86,9 @@ func (x *exchange) fail(err error) {
 	}
 	x.err, x.code = err, f.code
 	h := x.w.Header()
+	if strings.HasPrefix(target, repeatPrefix) {
+		h.Set(repeatResult, "rejected")
+	}
 	switch f.status {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", x.challenge())

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"testing"
+	"time"
 
 	"certstate/api"
 	"certstate/auth"
@@ -40,7 +41,7 @@ func start(t testing.TB) *harness {
 func startOn(t testing.TB, database string) *harness {
 	t.Helper()
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	db, err := store.Open(t.Context(), database, store.Options{Serve: true, Log: quiet})
+	db, err := store.Open(t.Context(), database, store.Options{Serve: true, Repeats: 5 * time.Minute, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func (x *exchange) history() error {
 		after = int64(binary.BigEndian.Uint64(at))
 	}
 	x.preferPageSize(&q)
-	sh := odata.Shape{Root: x.root(), Level: x.rep.Level, IEEE754: x.rep.IEEE754}
+	sh := odata.Shape{Root: x.root(), Level: x.rep.Level, Epoch: x.tenant.Epoch, IEEE754: x.rep.IEEE754}
 	return x.built(http.StatusOK, func(b []byte) ([]byte, error) {
 		b = sh.AppendHistoryHead(b)
 		n, more := 0, false

@@ -15,8 +15,8 @@ import (
 // is: nothing in it depends on a request.
 type description struct{ xml, json, openAPI []byte }
 
-func describe(baseURL string) (d description, err error) {
-	model := schema()
+func describe(baseURL string, repeats bool) (d description, err error) {
+	model := schema(repeats)
 	if d.xml, err = model.XML(); err != nil {
 		return d, err
 	}
@@ -108,12 +108,12 @@ func local(name string) string { return strings.TrimPrefix(name, graphNamespace+
 
 // schema is the model of the service, in the words of Graph's CSDL where it has
 // them.
-func schema() *csdl.Document {
+func schema(repeats bool) *csdl.Document {
 	entity := csdl.Type{Name: aliased(certstate.TypeName)}
 	entities := csdl.Type{Name: entity.Name, Collection: true, Nullable: true}
 	graph := csdl.Schema{
 		Namespace: graphNamespace, Alias: graphAlias,
-		Enums: []csdl.Enum{{Name: local(certstate.RevokeStatusType.Name), Members: certstate.RevokeStatusType.Members}},
+		Enums: []csdl.Enum{enumeration(certstate.RevokeStatusType, local(certstate.RevokeStatusType.Name))},
 		Types: []csdl.Structured{
 			{Name: "entity", Abstract: true, Key: []string{certstate.Properties[0].Name}, Properties: structural(certstate.KeySet)},
 			{Name: local(certstate.TypeName), Base: graphAlias + ".entity", Properties: structural(certstate.All &^ certstate.KeySet)},
@@ -126,22 +126,24 @@ func schema() *csdl.Document {
 	}
 	var own []csdl.Schema
 	if bound("history") != nil {
-		own = []csdl.Schema{ownSchema(entity)}
+		own = []csdl.Schema{ownSchema(entity, entities)}
 	}
-	graph.Annotations = append(described(), csdl.Annotated{Target: graphAlias + ".GraphService", Annotations: serviceCapabilities()},
+	graph.Annotations = append(described(), csdl.Annotated{Target: graphAlias + ".GraphService", Annotations: serviceCapabilities(repeats)},
 		csdl.Annotated{Target: graphAlias + "." + singleton + "/" + odata.Collection, Annotations: capabilities()})
 	return &csdl.Document{References: vocabularies(), Schemas: append([]csdl.Schema{graph}, own...)}
 }
 
-// ownSchema is what Graph does not have: the history of a record. The image of
+// ownSchema is what Graph does not have: the history of a record, and registering
+// certificates. The image of
 // a record is a complex type with the record's properties, since a property
 // cannot be an entity, and Power Query's older engine does not read a navigation
 // property of a complex type.
-func ownSchema(entity csdl.Type) csdl.Schema {
+func ownSchema(entity, entities csdl.Type) csdl.Schema {
 	image := csdl.Type{Name: ownNamespace + ".image", Nullable: true}
 	text := csdl.Type{Name: "Edm.String"}
 	return csdl.Schema{
 		Namespace: ownNamespace,
+		Enums:     []csdl.Enum{enumeration(certstate.FindingsType, strings.TrimPrefix(certstate.FindingsType.Name, ownNamespace+"."))},
 		Types: []csdl.Structured{
 			{Name: "image", Complex: true, Properties: structural(certstate.All)},
 			{Name: "change", Complex: true, Properties: []csdl.Property{
@@ -156,7 +158,16 @@ func ownSchema(entity csdl.Type) csdl.Schema {
 		},
 		Functions: []csdl.Function{{Name: "history", Parameters: []csdl.Parameter{{Name: "bindingParameter", Type: entity}},
 			Result: csdl.Type{Name: ownNamespace + ".change", Collection: true}}},
+		Actions: []csdl.Function{{Name: "register", Parameters: []csdl.Parameter{{Name: "bindingParameter", Type: entities}, {Name: odata.StatesParameter, Type: entities}}, Result: entities}},
 	}
+}
+
+func enumeration(t *edm.EnumType, name string) csdl.Enum {
+	enum := csdl.Enum{Name: name, Flags: t.Flags}
+	for i, member := range t.Members {
+		enum.Members = append(enum.Members, csdl.EnumMember{Name: member, Value: t.ValueOf(i)})
+	}
+	return enum
 }
 
 // structural lists the properties of a set.

@@ -32,14 +32,15 @@ var operations = map[string]operation{
 	"GET " + openAPI:     {"getOpenAPI", "This document.", odata.NoOptions, nil, "", 200, "object"},
 	"GET " + singleton:   {"getDeviceManagement", "The singleton that contains the records.", odata.FormatOption, nil, "", 200, "object"},
 	"GET " + collection:  {"listStates", "A page of the records that the options ask for.", odata.ListOptions, []string{"Prefer"}, "", 200, "page"},
-	"POST " + collection: {"createState", "Create a record.", odata.WriteOptions, []string{"Prefer", reasonHeader}, "record", 201, "record"},
+	"POST " + collection: {"createState", "Create a record.", odata.WriteOptions, append([]string{"Prefer", reasonHeader}, repeatHeaders...), "record", 201, "record"},
 	"GET " + count:       {"countStates", "The number of records, in digits.", odata.CountOptions, nil, "", 200, "text/plain"},
 	"GET " + record:      {"getState", "One record.", odata.ReadOptions, []string{"If-None-Match"}, "", 200, "record"},
-	"PATCH " + record:    {"updateState", "Change properties of a record.", odata.WriteOptions, []string{"If-Match", "Prefer", reasonHeader}, "record", 200, "record"},
+	"PATCH " + record:    {"updateState", "Change properties of a record.", odata.WriteOptions, append([]string{"If-Match", "Prefer", reasonHeader}, repeatHeaders...), "record", 200, "record"},
+	"POST " + register:   {"registerStates", "Make each certificate on each device one record.", odata.WriteOptions, []string{reasonHeader}, "registration", 200, "page"},
 	"GET " + delta:       {"getDelta", "What the records became since the round before, or all there are.", odata.DeltaOptions, []string{"Prefer"}, "", 200, "object"},
 	"GET " + history:     {"getHistory", "Every change of a record.", odata.HistoryOptions, nil, "", 200, "object"},
 	"POST " + batch:      {"sendBatch", "Up to twenty requests in one.", odata.NoOptions, nil, "batch", 200, "batchAnswer"},
-	"DELETE " + record:   {"deleteState", "Delete a record.", odata.NoOptions, []string{"If-Match", reasonHeader}, "", 204, ""},
+	"DELETE " + record:   {"deleteState", "Delete a record.", odata.NoOptions, append([]string{"If-Match", reasonHeader}, repeatHeaders...), "", 204, ""},
 }
 
 // example is the record of Graph's reference pages.
@@ -157,10 +158,12 @@ func response(description, mediaType string, schema object) object {
 // parameters are all there are, by name.
 func parameters() object {
 	special := map[string]object{
-		"$skip":  {"type": "integer", "minimum": 0, "maximum": odata.MaxSkip},
-		"$top":   {"type": "integer", "minimum": 1},
-		"$count": {"type": "boolean"},
-		"Prefer": {"type": "string", "examples": []string{"return=minimal", "odata.maxpagesize=100"}},
+		"$skip":         {"type": "integer", "minimum": 0, "maximum": odata.MaxSkip},
+		"$top":          {"type": "integer", "minimum": 1},
+		"$count":        {"type": "boolean"},
+		"Prefer":        {"type": "string", "examples": []string{"return=minimal", "odata.maxpagesize=100"}},
+		requestIDHeader: {"type": "string", "minLength": 1, "maxLength": maxRequestID, "examples": []string{"112a3a3e-f94c-4f56-b49b-5aab3d97e5b7"}},
+		firstSentHeader: {"type": "string", "examples": []string{"Tue, 26 Mar 2019 16:06:51 GMT"}},
 		"$filter": {"type": "string", "examples": []string{
 			"certificateRevokeStatus eq 'pending' and certificateExpirationDateTime lt 2027-01-01T00:00:00Z"}},
 	}
@@ -197,9 +200,12 @@ func schemas() object {
 			"@odata.nextLink": object{"type": "string", "format": "uri"},
 			"value":           object{"type": "array", "items": reference("schemas", "record")},
 		}},
+		"registration": object{"type": "object", "required": []string{odata.StatesParameter}, "properties": object{odata.StatesParameter: object{
+			"type": "array", "minItems": 1, "maxItems": maxRegistered, "items": reference("schemas", "record")}}},
 		"batch":                                batchSchema("requests", []string{"id", "method", "url"}, object{"method": object{"enum": odata.BatchMethods}, "url": text, "dependsOn": object{"type": "array", "items": text}}),
 		"batchAnswer":                          batchSchema("responses", []string{"id", "status"}, object{"status": object{"type": "integer"}}),
 		local(certstate.RevokeStatusType.Name): object{"type": "string", "enum": certstate.RevokeStatusType.Members},
+		certstate.FindingsType.Name:            object{"type": "string", "description": "One or more of these, separated by commas: " + strings.Join(certstate.FindingsType.Members, ", ") + "."},
 		"error": object{"type": "object", "required": []string{"error"}, "properties": object{"error": object{
 			"type": "object", "required": []string{"code", "message", "innerError"}, "properties": object{
 				"code": text, "message": text, "target": text,
@@ -230,9 +236,11 @@ func propertySchema(p *certstate.Property) object {
 		}
 	case *edm.Int32:
 		o["type"], o["format"] = "integer", "int32"
+	case *edm.Binary:
+		o["type"], o["contentEncoding"] = "string", "base64"
 	case *edm.DateTimeOffset:
 		o["type"], o["format"] = "string", "date-time"
-	default: // the enumeration
+	default: // an enumeration
 		o = reference("schemas", local(v.TypeName()))
 	}
 	if p.Is(certstate.Nullable) {

@@ -41,9 +41,10 @@ func (x *exchange) plain(status int, text string) {
 	x.write(status, []byte(text))
 }
 
-// write sends the answer, whole and with its length. A client that has gone
-// hears nothing; there is no one to tell.
+// write sends the answer, whole and with its length, once the request has given
+// its turn back. A client that has gone hears nothing; there is no one to tell.
 func (x *exchange) write(status int, body []byte) {
+	x.leave()
 	x.status = status
 	h := x.w.Header()
 	if len(body) >= gzipFrom && acceptsGzip(x.r.Header) {
@@ -97,9 +98,18 @@ func (x *exchange) built(status int, fill func(b []byte) ([]byte, error)) error 
 	return err
 }
 
+// shape is the shape a query asks for.
+func (x *exchange) shape(q *odata.Query) odata.Shape {
+	sh := odata.ShapeOf(x.root(), q, x.rep.Level)
+	sh.Epoch = x.tenant.Epoch
+	return sh
+}
+
+func (x *exchange) etag(s *certstate.State) string { return odata.ETag(s.Version, x.tenant.Epoch) }
+
 // entity answers with one record.
 func (x *exchange) entity(status int, sh odata.Shape, s *certstate.State) error {
-	x.w.Header()["ETag"] = []string{odata.ETag(s.Version)}
+	x.w.Header()["ETag"] = []string{x.etag(s)}
 	sh.IEEE754 = x.rep.IEEE754
 	return x.built(status, func(b []byte) ([]byte, error) { return sh.AppendEntity(b, s), nil })
 }

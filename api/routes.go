@@ -16,6 +16,7 @@ type route struct {
 	method      string
 	permissions []auth.Permission // any one of them, from least to most; nil: no token is asked for
 	own         bool              // answers in a media type of its own, whatever Accept says
+	body        int64             // bound of its body, compressed and decompressed, in bytes; 0: it is not read
 	handle      func(*exchange) error
 }
 
@@ -35,24 +36,26 @@ const (
 	record     = odata.CanonicalPath + "/{id}"
 	count      = odata.CanonicalPath + "/$count"
 	delta      = odata.CanonicalPath + "/delta"
+	register   = odata.CanonicalPath + "/certstate.register"
 	history    = odata.CanonicalPath + "/{id}/certstate.history()"
 	batch      = "$batch"
 )
 
 var routes = []route{
-	{service, http.MethodGet, canRead, false, (*exchange).service},
-	{metadata, http.MethodGet, anyone, true, (*exchange).metadata},
-	{openAPI, http.MethodGet, anyone, true, (*exchange).openAPI},
-	{singleton, http.MethodGet, canRead, false, (*exchange).singleton},
-	{collection, http.MethodGet, canRead, false, (*exchange).list},
-	{collection, http.MethodPost, canWrite, false, (*exchange).create},
-	{count, http.MethodGet, canRead, true, (*exchange).count},
-	{delta, http.MethodGet, canRead, false, (*exchange).delta},
-	{record, http.MethodGet, canRead, false, (*exchange).get},
-	{record, http.MethodPatch, canWrite, false, (*exchange).update},
-	{record, http.MethodDelete, canWrite, false, (*exchange).delete},
-	{history, http.MethodGet, canRead, false, (*exchange).history},
-	{batch, http.MethodPost, canAsk, false, (*exchange).batch},
+	{service, http.MethodGet, canRead, false, 0, (*exchange).service},
+	{metadata, http.MethodGet, anyone, true, 0, (*exchange).metadata},
+	{openAPI, http.MethodGet, anyone, true, 0, (*exchange).openAPI},
+	{singleton, http.MethodGet, canRead, false, 0, (*exchange).singleton},
+	{collection, http.MethodGet, canRead, false, 0, (*exchange).list},
+	{collection, http.MethodPost, canWrite, false, maxBody, (*exchange).create},
+	{count, http.MethodGet, canRead, true, 0, (*exchange).count},
+	{register, http.MethodPost, canWrite, false, maxBatchBody, (*exchange).registerStates},
+	{delta, http.MethodGet, canRead, false, 0, (*exchange).delta},
+	{record, http.MethodGet, canRead, false, 0, (*exchange).get},
+	{record, http.MethodPatch, canWrite, false, maxBody, (*exchange).update},
+	{record, http.MethodDelete, canWrite, false, 0, (*exchange).delete},
+	{history, http.MethodGet, canRead, false, 0, (*exchange).history},
+	{batch, http.MethodPost, canAsk, false, maxBatchBody, (*exchange).batch},
 }
 
 // roots are the resources one segment below the version root.
@@ -139,6 +142,8 @@ func resource(p odata.Path) (pattern, key string, err error) {
 		return "", "", noSegment(rest[1])
 	case !keys[0] && strings.EqualFold(rest[0], "$count"):
 		return count, "", nil
+	case !keys[0] && isFunction(rest[0], "certstate.register"):
+		return register, "", nil
 	case !keys[0] && isFunction(rest[0], "delta", "microsoft.graph.delta"):
 		return delta, "", nil
 	}

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -24,6 +27,7 @@ type Config struct {
 	Store            *store.Store
 	Auth             *auth.Verifier
 	Throttle         Throttle
+	InFlight         int              // requests that read, and as many that write, worked on or waiting at once; 0: DefaultInFlight
 	Now              func() time.Time // nil: time.Now
 	Log              *slog.Logger     // nil: slog.Default
 }
@@ -37,6 +41,7 @@ type Server struct {
 	sealer   *odata.Sealer
 	describe description
 	throttle throttle
+	load     *load
 	draining atomic.Bool
 }
 
@@ -57,9 +62,9 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	self, err := describe(cfg.BaseURL)
+	self, err := describe(cfg.BaseURL, cfg.Store.Repeats() > 0)
 	return &Server{cfg: cfg, root: cfg.BaseURL + "/beta", routes: routes, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer, describe: self,
-		throttle: throttle{Throttle: cfg.Throttle}}, err
+		throttle: throttle{Throttle: cfg.Throttle}, load: newLoad(cmp.Or(cfg.InFlight, DefaultInFlight()), cfg.Log)}, err
 }
 
 // Drain makes /readyz fail, so that a balancer sends no more requests.
@@ -85,6 +90,12 @@ type exchange struct {
 	tenant    store.Tenant
 	rep       odata.Representation
 	prefs     odata.Preferences
+	once      *certstate.Once // nil unless the request may be repeated
+
+	turn *store.Lane   // that the request has a turn of, nil for none
+	buf  *bytes.Buffer // of the body that is held, nil for none
+	data []byte        // the body, decompressed
+	held int64         // bytes read of it, compressed and decompressed
 
 	status int
 	code   string // error.code of the answer, "" for a success
@@ -104,11 +115,14 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) *exchange {
 
 // run is the rest of an exchange, down to its line in the log.
 func (x *exchange) run() {
+	surplus := x.tooMany()
 	switch {
 	case x.r.URL.Path == "/healthz":
 		x.plain(http.StatusOK, "ok")
 	case x.r.URL.Path == "/readyz":
 		x.ready()
+	case surplus:
+		x.fail(store.ErrShed)
 	case x.r.Method == http.MethodOptions:
 		x.preflight()
 	default:
@@ -130,6 +144,9 @@ func (x *exchange) serve() error {
 		return err
 	}
 	x.route = rt
+	if err := x.repeatable(); err != nil {
+		return err
+	}
 	if !rt.anonymous() && !x.principal.May(rt.permissions...) {
 		return certstate.Errorf(certstate.Forbidden, "",
 			"Application is not authorized to perform this operation. Application must have one of the following scopes: %s", rt.scopes())
@@ -146,6 +163,11 @@ func (x *exchange) serve() error {
 			return err
 		}
 	}
+	defer x.drop()
+	if err := x.enter(); err != nil {
+		return err
+	}
+	defer x.leave()
 	return rt.handle(x)
 }
 
@@ -223,7 +245,7 @@ var constantHeaders = []struct {
 	{"Cache-Control", []string{"no-cache"}},
 	{"X-Content-Type-Options", []string{"nosniff"}},
 	{"Access-Control-Allow-Origin", []string{"*"}},
-	{"Access-Control-Expose-Headers", []string{"ETag, Location, OData-Version, Preference-Applied, Content-Range, request-id, client-request-id, Retry-After"}},
+	{"Access-Control-Expose-Headers", []string{"ETag, Location, OData-Version, Preference-Applied, Content-Range, Repeatability-Result, request-id, client-request-id, Retry-After"}},
 }
 
 var transportSecurity = []string{"max-age=31536000"}
@@ -232,7 +254,8 @@ var transportSecurity = []string{"max-age=31536000"}
 func (x *exchange) preflight() {
 	h := x.w.Header()
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PATCH, DELETE")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, If-Match, If-None-Match, Prefer, OData-Version, OData-MaxVersion, client-request-id, SdkVersion, ConsistencyLevel, "+reasonHeader)
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, If-Match, If-None-Match, Prefer, OData-Version, OData-MaxVersion, client-request-id, SdkVersion, ConsistencyLevel, "+
+		strings.Join(append(repeatHeaders, reasonHeader), ", "))
 	h.Set("Access-Control-Max-Age", "3600")
 	x.write(http.StatusOK, nil)
 }
@@ -243,10 +266,19 @@ func (x *exchange) ready() {
 		x.plain(http.StatusServiceUnavailable, "shutting down")
 	case err != nil:
 		x.err = err
-		x.plain(http.StatusServiceUnavailable, "the database cannot be used; see the log")
+		x.w.Header().Set("Retry-After", "1")
+		x.plain(http.StatusServiceUnavailable, notReady(err))
 	default:
 		x.plain(http.StatusOK, "ready")
 	}
+}
+
+// notReady is what a client may read of why the store is not ready.
+func notReady(err error) string {
+	if e, ok := errors.AsType[*certstate.Error](err); ok {
+		return e.Message
+	}
+	return "The register's database cannot be used. Its log has the reason."
 }
 
 // log writes the request's one line. It holds no token, no body, no query and
@@ -278,7 +310,11 @@ func (x *exchange) log() {
 	if x.err != nil {
 		attrs = append(attrs, slog.String("code", x.code), slog.String("error", x.err.Error()))
 	}
-	if x.status >= 500 {
+	switch {
+	case isShed(x.err): // many, when there is least time for them
+		x.s.load.count()
+		level = slog.LevelDebug
+	case x.status >= 500:
 		level = slog.LevelError
 	}
 	// Not LogAttrs: it would look for its caller, which is always this line.

@@ -27,7 +27,7 @@ func (x *exchange) list() error {
 	if err != nil {
 		return err
 	}
-	sh := odata.ShapeOf(x.root(), &q, x.rep.Level)
+	sh := x.shape(&q)
 	sh.IEEE754 = x.rep.IEEE754
 	return x.built(http.StatusOK, func(b []byte) ([]byte, error) {
 		b = sh.AppendCollectionHead(b, at.Total)
@@ -75,13 +75,20 @@ func (x *exchange) position(q *odata.Query, wanted int) (at store.Position, err 
 			return at, err
 		}
 		q.Skip = 0 // it was done
-		return store.ParsePosition(sealed)
+		at, err = store.ParsePosition(sealed)
+		if err == nil && at.AsOf != nil && at.Epoch != x.tenant.Epoch {
+			err = certstate.Errorf(certstate.Invalid, "$skiptoken", "The register was restored from a backup since this link was made: begin again.")
+		}
+		return at, err
 	}
 	at = store.Position{Now: x.now().Ticks, Total: -1}
 	if x.isPowerQuery() { // which takes $top for the number of all, as OData says
 		at.Left = wanted
 	}
-	if at.AsOf, err = x.asOf(q); err != nil || !q.Count {
+	if at.AsOf, err = x.asOf(q); at.AsOf != nil {
+		at.Epoch = x.tenant.Epoch
+	}
+	if err != nil || !q.Count {
 		return at, err
 	}
 	if q.Apply != nil {
@@ -146,12 +153,12 @@ func (x *exchange) get() error {
 	if err != nil {
 		return err
 	}
-	if tags := strings.Join(x.r.Header.Values("If-None-Match"), ","); tags != "" && odata.MatchETag(tags, s.Version) {
-		x.w.Header()["ETag"] = []string{odata.ETag(s.Version)}
+	if tags := strings.Join(x.r.Header.Values("If-None-Match"), ","); tags != "" && odata.MatchETag(tags, s.Version, x.tenant.Epoch) {
+		x.w.Header()["ETag"] = []string{x.etag(s)}
 		x.write(http.StatusNotModified, nil)
 		return nil
 	}
-	return x.entity(http.StatusOK, odata.ShapeOf(x.root(), &q, x.rep.Level), s)
+	return x.entity(http.StatusOK, x.shape(&q), s)
 }
 
 // read is the record as it is, or was at the time the query asks for.
@@ -161,7 +168,11 @@ func (x *exchange) read(q *odata.Query) (*certstate.State, error) {
 	case err != nil:
 		return nil, err
 	case asOf != nil:
-		return x.s.cfg.Store.GetAsOf(x.r.Context(), x.tenant, x.key, q.Select, *asOf)
+		s, err := x.s.cfg.Store.GetAsOf(x.r.Context(), x.tenant, x.key, q.Select, *asOf)
+		if gone := x.s.cfg.Store.Kept(x.r.Context(), x.tenant, *asOf); gone != nil {
+			return nil, gone
+		}
+		return s, err
 	}
 	return x.s.cfg.Store.Get(x.r.Context(), x.tenant, x.key, q.Select)
 }
@@ -214,7 +225,7 @@ func (x *exchange) change() (in change, err error) {
 	if in.by, err = x.cause(); err != nil {
 		return in, err
 	}
-	in.body, err = x.body()
+	in.body, err = decoded(x, odata.DecodeBody)
 	return in, err
 }
 
@@ -225,11 +236,11 @@ func (x *exchange) changed(status int, in change, s *certstate.State) error {
 		x.w.Header().Set("Preference-Applied", "return="+x.prefs.Return)
 	}
 	if x.prefs.Return == "minimal" {
-		x.w.Header()["ETag"] = []string{odata.ETag(s.Version)}
+		x.w.Header()["ETag"] = []string{x.etag(s)}
 		x.write(http.StatusNoContent, nil)
 		return nil
 	}
-	sh := odata.ShapeOf(x.root(), &in.query, x.rep.Level)
+	sh := x.shape(&in.query)
 	sh.DeclareType = in.body.TypeDeclared
 	return x.entity(status, sh, s)
 }
@@ -255,7 +266,7 @@ func (x *exchange) match() store.Match {
 	if tags == "" {
 		return nil
 	}
-	return func(version int64) bool { return odata.MatchETag(tags, version) }
+	return func(version int64) bool { return odata.MatchETag(tags, version, x.tenant.Epoch) }
 }
 
 // reasonHeader says why a record is changed; the change log keeps it.
@@ -269,5 +280,5 @@ func (x *exchange) cause() (certstate.Cause, error) {
 	if !utf8.ValidString(reason) || utf8.RuneCountInString(reason) > maxReason {
 		return certstate.Cause{}, certstate.Errorf(certstate.Invalid, reasonHeader, "%s must be UTF-8 text of at most %d characters.", reasonHeader, maxReason)
 	}
-	return certstate.Cause{Actor: x.principal.Actor(), Reason: reason}, nil
+	return certstate.Cause{Actor: x.principal.Actor(), Reason: reason, Once: x.once}, nil
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 	"text/template"
+	"time"
 
 	"certstate/store"
 	"certstate/store/storetest"
@@ -40,7 +41,8 @@ import (
 //
 // Texts are templates: {{.set}} is the collection's path, {{.id}}, {{.etag}},
 // {{.next}}, {{.deltaLink}} and {{.location}} come from the last answer that had
-// them; query cuts a link down to its query.
+// them; query cuts a link down to its query; ago is a time before the script
+// began.
 func TestWire(t *testing.T) {
 	files, err := filepath.Glob("testdata/wire/*.wire")
 	if err != nil || len(files) == 0 {
@@ -75,7 +77,7 @@ func partitioned(t testing.TB) string {
 
 // play sends a script's requests.
 func play(t *testing.T, h *harness, file string) {
-	w := &wire{h: h, vars: map[string]string{
+	w := &wire{h: h, started: time.Now().UTC(), vars: map[string]string{
 		"set":  "/beta/deviceManagement/deviceConfigurationsAllManagedDeviceCertificateStates",
 		"root": h.url,
 	}}
@@ -113,8 +115,9 @@ func readSteps(t *testing.T, file string) (steps []step) {
 }
 
 type wire struct {
-	h    *harness
-	vars map[string]string
+	h       *harness
+	started time.Time
+	vars    map[string]string
 }
 
 func (w *wire) expand(t *testing.T, text string) string {
@@ -124,7 +127,11 @@ func (w *wire) expand(t *testing.T, text string) string {
 		"gzip":    func(s string) string { return string(zip([]byte(s))) },
 		"query":   func(link string) string { return link[strings.IndexByte(link, '?'):] },
 		"zeros":   func(n int) string { return string(make([]byte, n)) },
-		"bytes":   func(s string) (string, error) { b, err := hex.DecodeString(s); return string(b), err },
+		"ago": func(s string) (string, error) { // as an IMF-fixdate
+			d, err := time.ParseDuration(s)
+			return w.started.Add(-d).Format(http.TimeFormat), err
+		},
+		"bytes": func(s string) (string, error) { b, err := hex.DecodeString(s); return string(b), err },
 	}
 	tpl, err := template.New("").Option("missingkey=error").Funcs(funcs).Parse(text)
 	if err != nil {

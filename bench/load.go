@@ -46,6 +46,8 @@ type client struct {
 	page []byte // path of the next page, nil for the first
 	out  []byte // request, reused
 	in   []byte // answer, reused
+	// closed: the server closes the connection after the last answer.
+	closed bool
 }
 
 // dial connects a client that has until the time is up.
@@ -57,7 +59,7 @@ func dial(t *target, ids []string, limit time.Duration) (*client, error) {
 	b := body()
 	post := append([]byte("POST "+t.path+" HTTP/1.1\r\n"+t.header+"Content-Type: application/json\r\nContent-Length: "+
 		strconv.Itoa(len(b))+"\r\n\r\n"), b...)
-	return &client{t: t, ids: ids, conn: conn, post: post, in: make([]byte, 0, 256<<10)}, conn.SetDeadline(time.Now().Add(limit))
+	return &client{t: t, ids: ids, conn: conn, post: post, in: make([]byte, 0, 32<<10)}, conn.SetDeadline(time.Now().Add(limit))
 }
 
 func (c *client) create() error {
@@ -99,8 +101,18 @@ func (c *client) finish() []byte {
 // do sends a request and returns the body of the answer, which is reused. Any
 // status but want is an error.
 func (c *client) do(request []byte, want int) ([]byte, error) {
+	status, answer, err := c.exchange(request)
+	if err == nil && status != want {
+		err = fmt.Errorf("answered %d instead of %d: %.500s", status, want, answer)
+	}
+	return answer, err
+}
+
+// exchange sends a request and returns the answer's status and its body, which is
+// reused.
+func (c *client) exchange(request []byte) (status int, answer []byte, err error) {
 	if _, err := c.conn.Write(request); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	c.in = c.in[:0]
 	head, total := -1, 0
@@ -110,7 +122,7 @@ func (c *client) do(request []byte, want int) ([]byte, error) {
 		}
 		n, err := c.conn.Read(c.in[len(c.in):cap(c.in)])
 		if err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 		c.in = c.in[:len(c.in)+n]
 		if head >= 0 {
@@ -119,16 +131,14 @@ func (c *client) do(request []byte, want int) ([]byte, error) {
 		if head = bytes.Index(c.in, []byte("\r\n\r\n")); head >= 0 {
 			length, err := contentLength(c.in[:head+2])
 			if err != nil {
-				return nil, err
+				return 0, nil, err
 			}
 			total = head + 4 + length
+			c.closed = bytes.Contains(c.in[:head+2], []byte("\r\nConnection: close\r\n"))
 		}
 	}
-	answer := c.in[head+4 : total]
-	if status := string(c.in[:min(12, len(c.in))]); status != "HTTP/1.1 "+strconv.Itoa(want) {
-		return nil, fmt.Errorf("answered %q instead of %d: %.500s", status, want, answer)
-	}
-	return answer, nil
+	status, err = strconv.Atoi(string(c.in[len("HTTP/1.1 "):min(12, len(c.in))]))
+	return status, c.in[head+4 : total], err
 }
 
 // contentLength reads the one field of a header that the client needs, in the

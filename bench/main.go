@@ -3,7 +3,11 @@
 // no OData, no log (floor.go). Run it with make bench.
 //
 // With -queries it measures queries against statements written by hand for each
-// (question.go): make bench-query.
+// (question.go): make bench-query. With -backup it measures a backup under load
+// and its restore beside a copy of the file (backup.go): make bench-backup. With
+// -overload it sends the server ten times what it can do (overload.go): make
+// bench-overload. With -soak it looks for what grows under a load that the server
+// can bear (soak.go).
 //
 // Both are processes of their own, start from copies of one database and are
 // asked the same things in turn by one client (load.go). The client shares the
@@ -34,6 +38,9 @@ const floorArg = "floor"
 type options struct {
 	queries bool
 	only    string
+	backup  bool
+	over    bool
+	soak    time.Duration
 	rows    int
 	seconds float64
 	rounds  int
@@ -46,6 +53,10 @@ func main() {
 	var err error
 	if len(os.Args) == 4 && os.Args[1] == floorArg {
 		err = serveFloor(ctx, os.Args[2], os.Args[3])
+	} else if len(os.Args) == 3 && os.Args[1] == probeArg {
+		err = probe(ctx, os.Args[2], os.Stdout)
+	} else if len(os.Args) == 2 && os.Args[1] == sendArg {
+		err = sendStream(ctx, os.Stdin, os.Stdout)
 	} else {
 		err = run(ctx, os.Args[1:], os.Stdout)
 	}
@@ -60,6 +71,9 @@ func parseOptions(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.BoolVar(&o.queries, "queries", false, "measure queries instead of the five operations")
 	f.StringVar(&o.only, "only", "", "measure only what has this in its name, such as 'search'")
+	f.BoolVar(&o.backup, "backup", false, "measure a backup under load, and its restore")
+	f.BoolVar(&o.over, "overload", false, "send ten times what the server can do for that many -seconds instead")
+	f.DurationVar(&o.soak, "soak", 0, "send half of what the server can do for that `time` instead, and look for what grows")
 	f.IntVar(&o.rows, "rows", 100_000, "records in the table before the first request")
 	f.Float64Var(&o.seconds, "seconds", 3, "length of one measurement in seconds")
 	f.IntVar(&o.rounds, "rounds", 3, "how often both servers take their turn")
@@ -99,6 +113,14 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	set, err := prepare(ctx, dir, program, o.rows)
 	if err != nil {
 		return err
+	}
+	switch {
+	case o.backup:
+		return backups(ctx, out, o, dir, program, set, is)
+	case o.over:
+		return overload(ctx, out, o, dir, program, set, is)
+	case o.soak > 0:
+		return soak(ctx, out, o, dir, program, set, is)
 	}
 	floor, err := startFloor(ctx, dir, set, is)
 	if err != nil {

@@ -41,6 +41,9 @@ func prepare(ctx context.Context, dir, program string, rows int) (*dataset, erro
 	if _, err := command(ctx, program, "tenant", "add", authtest.Tenant, "--name", "Bench", "--database", url); err != nil {
 		return nil, err
 	}
+	if _, err := command(ctx, program, "tenant", "add", authtest.TenantB, "--name", "Beside", "--database", url); err != nil {
+		return nil, err
+	}
 	said, err := command(ctx, program, "import", "--format", "ndjson", "--tenant", authtest.Tenant, "--database", url, file)
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ func startIssuer() (*authtest.Issuer, func(), error) {
 }
 
 // startServer starts certstate as an operator would, with its defaults.
-func startServer(ctx context.Context, dir, program string, set *dataset, is *authtest.Issuer) (*target, error) {
+func startServer(ctx context.Context, dir, program string, set *dataset, is *authtest.Issuer, more ...string) (*target, error) {
 	addr, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -62,18 +62,18 @@ func startServer(ctx context.Context, dir, program string, set *dataset, is *aut
 	path := "/beta/" + odata.CanonicalPath
 	t := &target{
 		name: "certstate", addr: addr, database: set.server, path: path, list: path + "?$top=100",
-		header: authorization(is),
+		header: authorization(is, authtest.Tenant),
 		next:   between(`"@odata.nextLink":"`+base, `"`, ""),
 	}
-	return t, t.start(ctx, dir, set, program, "serve", "--database", "sqlite:"+set.server, "--listen", addr,
-		"--base-url", base, "--issuer", is.Template(), "--audience", audience)
+	args := []string{"serve", "--database", "sqlite:" + set.server, "--listen", addr, "--base-url", base, "--issuer", is.Template(), "--audience", audience}
+	return t, t.start(ctx, dir, set, program, append(args, more...)...)
 }
 
 // authorization is the header line every request carries. The floor is sent it
 // too, and does not look at it: what reading it from the wire costs is
 // net/http's, not the server's.
-func authorization(is *authtest.Issuer) string {
-	return "Authorization: Bearer " + is.Token(map[string]any{"aud": audience}) + "\r\n"
+func authorization(is *authtest.Issuer, tenant string) string {
+	return "Authorization: Bearer " + is.Token(map[string]any{"aud": audience, "tid": tenant, "iss": is.URL + "/" + tenant + "/v2.0"}) + "\r\n"
 }
 
 // startFloor starts this program again as the floor.
@@ -88,7 +88,7 @@ func startFloor(ctx context.Context, dir string, set *dataset, is *authtest.Issu
 	}
 	t := &target{
 		name: "floor", addr: addr, database: set.floor, path: "/states", list: "/states?top=100",
-		header: authorization(is), next: between(`],"next":`, `}`, "/states?top=100&after="),
+		header: authorization(is, authtest.Tenant), next: between(`],"next":`, `}`, "/states?top=100&after="),
 	}
 	return t, t.start(ctx, dir, set, self, floorArg, set.floor, addr)
 }

@@ -24,14 +24,22 @@ type Schema struct {
 	Enums       []Enum
 	Types       []Structured
 	Functions   []Function
+	Actions     []Function
 	Container   *Container
 	Annotations []Annotated
 }
 
-// Enum is an enumeration type with the values 0, 1, 2, … (CSDL §10).
+// Enum is an enumeration type (CSDL §10).
 type Enum struct {
-	Name    string
-	Members []string
+	Name    string // without the namespace
+	Flags   bool   // its values can be added up
+	Members []EnumMember
+}
+
+// EnumMember is a member of an enumeration type.
+type EnumMember struct {
+	Name  string
+	Value int64
 }
 
 // Structured is an entity type or, if Complex, a complex type (CSDL §6, §9).
@@ -67,8 +75,8 @@ type Navigation struct {
 	Contained bool
 }
 
-// Function is a bound function; its first parameter is what it is bound to
-// (CSDL §12).
+// Function is a bound function or action; its first parameter is what it is
+// bound to (CSDL §12).
 type Function struct {
 	Name       string
 	Parameters []Parameter

@@ -11,7 +11,8 @@ var document = csdl.Document{
 	References: []csdl.Reference{{URL: "https://voc.example/V1", Namespace: "V1"}},
 	Schemas: []csdl.Schema{{
 		Namespace: "example.fleet", Alias: "f",
-		Enums: []csdl.Enum{{Name: "color", Members: []string{"red", "blue"}}},
+		Enums: []csdl.Enum{{Name: "color", Members: []csdl.EnumMember{{Name: "red"}, {Name: "blue", Value: 1}}},
+			{Name: "extras", Flags: true, Members: []csdl.EnumMember{{Name: "none"}, {Name: "roof", Value: 1}, {Name: "tow", Value: 2}}}},
 		Types: []csdl.Structured{
 			{Name: "thing", Abstract: true, Key: []string{"id"}, Properties: []csdl.Property{{Name: "id", Type: csdl.Type{Name: "Edm.String"}}}},
 			{Name: "car", Base: "f.thing", Properties: []csdl.Property{
@@ -47,6 +48,11 @@ func TestXML(t *testing.T) {
       <EnumType Name="color">
         <Member Name="red" Value="0"></Member>
         <Member Name="blue" Value="1"></Member>
+      </EnumType>
+      <EnumType Name="extras" IsFlags="true">
+        <Member Name="none" Value="0"></Member>
+        <Member Name="roof" Value="1"></Member>
+        <Member Name="tow" Value="2"></Member>
       </EnumType>
       <EntityType Name="thing" Abstract="true">
         <Key>
@@ -151,6 +157,13 @@ func TestJSON(t *testing.T) {
       "$Kind": "EnumType",
       "blue": 1,
       "red": 0
+    },
+    "extras": {
+      "$IsFlags": true,
+      "$Kind": "EnumType",
+      "none": 0,
+      "roof": 1,
+      "tow": 2
     },
     "thing": {
       "$Abstract": true,

@@ -31,23 +31,22 @@ func (s *Schema) json() object {
 	}
 	for _, t := range s.Enums {
 		enum := object{"$Kind": "EnumType"}
-		for value, name := range t.Members {
-			enum[name] = value
+		if t.Flags {
+			enum["$IsFlags"] = true
+		}
+		for _, m := range t.Members {
+			enum[m.Name] = m.Value
 		}
 		o[t.Name] = enum
 	}
 	for i := range s.Types {
 		o[s.Types[i].Name] = s.Types[i].json()
 	}
-	for _, f := range s.Functions {
-		var parameters []object
-		for _, p := range f.Parameters {
-			parameter := p.Type.json()
-			parameter["$Name"] = p.Name
-			parameters = append(parameters, parameter)
+	for kind, list := range map[string][]Function{"Function": s.Functions, "Action": s.Actions} {
+		for _, f := range list {
+			overloads, _ := o[f.Name].([]object)
+			o[f.Name] = append(overloads, f.json(kind))
 		}
-		overloads, _ := o[f.Name].([]object)
-		o[f.Name] = append(overloads, object{"$Kind": "Function", "$IsBound": true, "$Parameter": parameters, "$ReturnType": f.Result.json()})
 	}
 	if s.Container != nil {
 		container := object{"$Kind": "EntityContainer"}
@@ -67,6 +66,16 @@ func (s *Schema) json() object {
 		o["$Annotations"] = annotations
 	}
 	return o
+}
+
+func (f *Function) json(kind string) object {
+	var parameters []object
+	for _, p := range f.Parameters {
+		parameter := p.Type.json()
+		parameter["$Name"] = p.Name
+		parameters = append(parameters, parameter)
+	}
+	return object{"$Kind": kind, "$IsBound": true, "$Parameter": parameters, "$ReturnType": f.Result.json()}
 }
 
 func (t *Structured) json() object {

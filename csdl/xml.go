@@ -67,8 +67,11 @@ func (s *Schema) xml() *node {
 	n := element("Schema", attrs{"Namespace", s.Namespace, "Alias", s.Alias, "xmlns", "http://docs.oasis-open.org/odata/ns/edm"})
 	for _, t := range s.Enums {
 		enum := element("EnumType", attrs{"Name", t.Name})
-		for value, name := range t.Members {
-			enum.add(element("Member", attrs{"Name", name, "Value", strconv.Itoa(value)}))
+		if t.Flags {
+			enum = element("EnumType", attrs{"Name", t.Name, "IsFlags", "true"})
+		}
+		for _, m := range t.Members {
+			enum.add(element("Member", attrs{"Name", m.Name, "Value", strconv.FormatInt(m.Value, 10)}))
 		}
 		n.add(enum)
 	}
@@ -76,11 +79,10 @@ func (s *Schema) xml() *node {
 		n.add(s.Types[i].xml())
 	}
 	for _, f := range s.Functions {
-		fn := element("Function", attrs{"Name", f.Name, "IsBound", "true"})
-		for _, p := range f.Parameters {
-			fn.add(element("Parameter", append(attrs{"Name", p.Name}, p.Type.xml()...)))
-		}
-		n.add(fn.add(element("ReturnType", f.Result.xml())))
+		n.add(f.xml("Function"))
+	}
+	for _, a := range s.Actions {
+		n.add(a.xml("Action"))
 	}
 	if s.Container != nil {
 		container := element("EntityContainer", attrs{"Name", s.Container.Name})
@@ -97,6 +99,14 @@ func (s *Schema) xml() *node {
 		n.add(target)
 	}
 	return n
+}
+
+func (f *Function) xml(kind string) *node {
+	n := element(kind, attrs{"Name", f.Name, "IsBound", "true"})
+	for _, p := range f.Parameters {
+		n.add(element("Parameter", append(attrs{"Name", p.Name}, p.Type.xml()...)))
+	}
+	return n.add(element("ReturnType", f.Result.xml()))
 }
 
 func (t *Structured) xml() *node {

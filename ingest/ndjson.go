@@ -1,3 +1,5 @@
+// Package ingest turns what other systems keep about certificates into states
+// of the register.
 package ingest
 
 import (

@@ -98,7 +98,7 @@ func abnfReader(rule string) func(string) error {
 			return asInvalid(err)
 		}
 	case "enumValue":
-		return func(in string) error { _, err := parseMember(in); return asInvalid(err) }
+		return func(in string) error { _, err := parseMember(EnumType, in); return asInvalid(err) }
 	case "booleanValue", "int32Value", "dateValue", "header", "prefer", "preference", "maxpagesizePreference":
 		return nil
 	}

@@ -46,9 +46,9 @@ var Methods = []Method{CountDistinct, Min, Max, Sum, Average}
 func (m Method) Takes(t Type) bool {
 	switch m {
 	case CountDistinct:
-		return true
+		return t != BinaryType
 	case Min, Max:
-		return t != BoolType && t != EnumType && t != NullType
+		return t != BoolType && enums[t] == nil && t != BinaryType && t != NullType
 	}
 	return t.numeric()
 }

@@ -51,7 +51,7 @@ func (p *parser) typeName() string {
 var storedAs = map[Type][]string{
 	StringType: {"Edm.String"}, IntType: {"Edm.Int32", "Edm.Int64"}, DoubleType: {"Edm.Double"}, BoolType: {"Edm.Boolean"},
 	DateTimeType: {"Edm.DateTimeOffset"}, DateType: {"Edm.Date"}, TimeType: {"Edm.TimeOfDay"}, DurationType: {"Edm.Duration"},
-	EnumType: {certstate.RevokeStatusType.Name},
+	EnumType: {certstate.RevokeStatusType.Name}, FlagsType: {certstate.FindingsType.Name}, BinaryType: {"Edm.Binary"},
 }
 
 // isof is whether the value has the type, which null has not (OData URL
@@ -97,7 +97,9 @@ func castText(text, to string) (v Value, ok bool) {
 	case "Edm.Duration":
 		v, err = parseDuration(text)
 	case certstate.RevokeStatusType.Name:
-		v, err = parseMember(text)
+		v, err = parseMember(EnumType, text)
+	case certstate.FindingsType.Name:
+		v, err = parseMember(FlagsType, text)
 	default:
 		v, err = parseNumeric(text)
 	}

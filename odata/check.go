@@ -57,9 +57,12 @@ func (p *parser) comparison(at int, op Op, l, r Expr) (Expr, error) {
 	if !comparable(l.Type(), r.Type()) {
 		return nil, p.incompatible(at, string(op), l, r)
 	}
+	if l.Type() == BinaryType && r.Type() == BinaryType {
+		return nil, p.refuse(at, "certificates can be compared with null alone: ask for certificateSha256Thumbprint")
+	}
 	ordered := op != Eq && op != Ne
 	for _, e := range []Expr{l, r} {
-		if t := e.Type(); ordered && (t == EnumType || t == BoolType || t == GUIDType) {
+		if t := e.Type(); ordered && (enums[t] != nil || t == BoolType || t == GUIDType) {
 			return nil, p.refuse(at, "the operator '%s' is not defined for '%s': its values have no order; use 'eq', 'ne' or 'in'", op, t)
 		}
 	}
@@ -101,8 +104,8 @@ func (p *parser) convert(at int, e Expr, to Type) (Expr, error) {
 	var v Value
 	var err error
 	switch to {
-	case EnumType:
-		v, err = parseMember(l.S)
+	case EnumType, FlagsType:
+		v, err = parseMember(to, l.S)
 	case DurationType:
 		v, err = parseDuration(l.S)
 	default:

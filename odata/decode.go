@@ -3,6 +3,7 @@ package odata
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -34,6 +35,52 @@ func DecodeBody(data []byte) (*Body, error) {
 		return nil, err
 	}
 	return &d.body, nil
+}
+
+// StatesParameter is the parameter of an action that takes records.
+const StatesParameter = "states"
+
+// DecodeStates reads the body of an action that takes at most some records: one
+// object with an array of them. Errors name the place in it.
+func DecodeStates(data []byte, most int) (list []Body, err error) {
+	dec := newDecoder(data)
+	err = document(dec, func(name string) error {
+		if name != StatesParameter {
+			if !isAnnotation(name) {
+				return certstate.Errorf(certstate.Invalid, clip(name), "The action has no parameter '%s': send an object with '%s', an array of records.", clip(name), StatesParameter)
+			}
+			tok, err := dec.ReadToken()
+			if err != nil {
+				return badJSON(err)
+			}
+			return skipValue(dec, tok)
+		}
+		return elements(dec, StatesParameter, func() error {
+			if len(list) == most {
+				return certstate.Errorf(certstate.Invalid, StatesParameter, "'%s' has more than %d records: send them in several requests.", StatesParameter, most)
+			}
+			d := decoder{dec: dec}
+			if err := members(dec, "Each of '"+StatesParameter+"'", d.member); err != nil {
+				return AtState(len(list), err)
+			}
+			list = append(list, d.body)
+			return nil
+		})
+	})
+	if err == nil && len(list) == 0 {
+		err = certstate.Errorf(certstate.Invalid, StatesParameter, "The action needs '%s', an array of records.", StatesParameter)
+	}
+	return list, err
+}
+
+// AtState adds the place of a record in an action's parameter to an error that
+// the client may read.
+func AtState(i int, err error) error {
+	e, ok := errors.AsType[*certstate.Error](err)
+	if !ok {
+		return err
+	}
+	return certstate.Errorf(e.Code, fmt.Sprintf("%s/%d/%s", StatesParameter, i, e.Target), "At %d of '%s': %s", i, StatesParameter, e.Message)
 }
 
 func newDecoder(data []byte) *jsontext.Decoder {

@@ -26,6 +26,7 @@ type Shape struct {
 	Select   certstate.Set // the properties to write
 	Selected []string      // as the client named them, for the context
 	Level    Level
+	Epoch    int64 // see ETag
 	// DeclareType writes @odata.type at every level. Graph's pages show it in
 	// the answer to a body that declared it.
 	DeclareType bool
@@ -53,10 +54,20 @@ func (sh *Shape) context(b []byte, suffix string) []byte {
 	return append(edm.AppendJSONString(b, sh.Root+"/$metadata#"+CanonicalPath+names+suffix), ',')
 }
 
-// ETag is the entity tag of a version, as it stands in the ETag header.
-func ETag(version int64) string {
-	b := strconv.AppendInt(append(make([]byte, 0, 20), `W/"`...), version, 36)
+// ETag is the entity tag of a version, as it stands in the ETag header. A
+// register that was restored from a backup gives numbers of versions again that
+// it gave after the backup: its epoch, 0 for any other, tells them apart.
+func ETag(version, epoch int64) string {
+	b := appendVersion(append(make([]byte, 0, 32), `W/"`...), version, epoch)
 	return string(append(b, '"'))
+}
+
+func appendVersion(b []byte, version, epoch int64) []byte {
+	b = strconv.AppendInt(b, version, 36)
+	if epoch != 0 {
+		b = strconv.AppendInt(append(b, '.'), epoch, 36)
+	}
+	return b
 }
 
 // AppendEntity appends s as the whole body of a response.
@@ -84,7 +95,7 @@ func (sh *Shape) appendMembers(b []byte, s *certstate.State) []byte {
 	}
 	if sh.Level != None {
 		b = append(b, `"@odata.etag":"W/\"`...)
-		b = strconv.AppendInt(b, s.Version, 36)
+		b = appendVersion(b, s.Version, sh.Epoch)
 		b = append(b, `\"",`...)
 	}
 	for i := range certstate.Properties {

@@ -87,6 +87,7 @@ var Functions = [...]Function{
 
 	{Name: "cast", To: "Edm.String", Params: types(IntType), Result: StringType, eval: func(_ *Env, a []Value) Value { return stringValue(string(a[0].appendLiteral(nil))) }},
 	{Name: "cast", To: "Edm.String", Params: types(EnumType), Result: StringType, eval: func(_ *Env, a []Value) Value { return stringValue(certstate.RevokeStatus(a[0].N).String()) }},
+	{Name: "has", Params: types(FlagsType, FlagsType), Result: BoolType, eval: func(_ *Env, a []Value) Value { return boolValue(a[0].N&a[1].N == a[1].N) }},
 	{Name: "cast", To: "Edm.Double", Params: types(IntType), Result: DoubleType, eval: func(_ *Env, a []Value) Value { return doubleValue(float64(a[0].N)) }},
 	{Name: "cast", To: "Edm.Int32", Params: types(EnumType), Result: IntType, eval: func(_ *Env, a []Value) Value { return intValue(a[0].N) }},
 

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"certstate"
 	"certstate/edm"
 )
 
@@ -143,11 +142,8 @@ func formatDuration(ticks int64) string {
 	return b.String()
 }
 
-// parseMember reads a member of the enumeration, by name or number.
-func parseMember(text string) (Value, error) {
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil && n >= 0 && n < int64(len(certstate.RevokeStatusType.Members)) {
-		return tickValue(EnumType, n), nil
-	}
-	n, err := certstate.RevokeStatusType.Parse(text)
-	return tickValue(EnumType, n), err
+// parseMember reads a value of an enumeration, by name or number.
+func parseMember(t Type, text string) (Value, error) {
+	n, err := enums[t].Parse(text)
+	return tickValue(t, n), err
 }

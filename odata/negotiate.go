@@ -151,9 +151,9 @@ func ParsePrefer(headers []string) (p Preferences) {
 }
 
 // MatchETag reports whether a field value of If-Match or If-None-Match names
-// the version: *, or a list of entity tags compared weakly (RFC 9110 §8.8.3.2).
-func MatchETag(header string, version int64) bool {
-	tag := strings.TrimPrefix(ETag(version), "W/")
+// the version of a register's epoch: *, or a list of entity tags compared weakly (RFC 9110 §8.8.3.2).
+func MatchETag(header string, version, epoch int64) bool {
+	tag := strings.TrimPrefix(ETag(version, epoch), "W/")
 	for item := range strings.SplitSeq(header, ",") {
 		item = strings.TrimSpace(item)
 		if item == "*" || strings.TrimPrefix(item, "W/") == tag {

@@ -69,5 +69,8 @@ func (p *parser) orderKey(apply *Apply) (int, error) {
 	if !ok {
 		return 0, p.refuse(at, "sorting by the expression '%s' is not supported, only by properties", x)
 	}
+	if property.Type() == BinaryType {
+		return 0, p.refuse(at, "certificates have no order: sort by another property")
+	}
 	return property.Index, nil
 }

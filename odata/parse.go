@@ -183,7 +183,9 @@ func (p *parser) operation(at int, left Expr, op string, prec int) (Expr, error)
 	case "in":
 		return p.list(at, left)
 	case "has":
-		return nil, p.refuse(at, "the operator 'has' is for flags, and no property here is one: use 'eq' or 'in'")
+		if left.Type() != FlagsType && left.Type() != NullType {
+			return nil, p.refuse(at, "the operator 'has' is for '%s', and has '%s' before it: use 'eq' or 'in'", FlagsType, left.Type())
+		}
 	}
 	right, err := p.nest(func() (Expr, error) { return p.expr(prec + 1) })
 	if err != nil {
@@ -192,6 +194,10 @@ func (p *parser) operation(at int, left Expr, op string, prec int) (Expr, error)
 	switch op {
 	case "and", "or":
 		return p.logic(at, op, left, right)
+	case "has":
+		if right, err = p.convert(at, right, FlagsType); err != nil {
+			return nil, err
+		}
 	case "eq", "ne", "gt", "ge", "lt", "le":
 		return p.comparison(at, Op(op), left, right)
 	}

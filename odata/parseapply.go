@@ -215,7 +215,7 @@ func (p *applier) group() error {
 	} else if p.out.column(name) >= 0 {
 		return p.refuse(at, "'%s' is named twice", clip(name))
 	}
-	if _, literal := x.(*Literal); literal || x.Type() == BoolType {
+	if _, literal := x.(*Literal); literal || x.Type() == BoolType || x.Type() == BinaryType {
 		return p.refuse(at, "group by properties, or by values that compute gives")
 	}
 	p.out.Groups = append(p.out.Groups, Column{strings.TrimPrefix(name, "$it/"), x})

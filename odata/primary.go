@@ -151,8 +151,8 @@ func (p *parser) prefixed(at int, name string) (Expr, error) {
 	}
 	var v Value
 	switch {
-	case name == certstate.RevokeStatusType.Name || name == strings.Replace(certstate.RevokeStatusType.Name, "microsoft.", "", 1):
-		v, err = parseMember(text)
+	case enumNamed(name) != NullType:
+		v, err = parseMember(enumNamed(name), text)
 	case strings.EqualFold(name, "duration"):
 		v, err = parseDuration(text)
 	case strings.EqualFold(name, "datetime"), strings.EqualFold(name, "datetimeoffset"), strings.EqualFold(name, "guid"), strings.EqualFold(name, "time"):
@@ -164,6 +164,17 @@ func (p *parser) prefixed(at int, name string) (Expr, error) {
 		return nil, p.refuse(at, "%s", err)
 	}
 	return &Literal{v}, nil
+}
+
+// enumNamed is the enumeration with a qualified name, for which Graph's alias
+// may stand; NullType if there is none.
+func enumNamed(name string) Type {
+	for t, enum := range enums {
+		if name == enum.Name || name == strings.Replace(enum.Name, "microsoft.", "", 1) {
+			return t
+		}
+	}
+	return NullType
 }
 
 // property resolves a name.

@@ -23,14 +23,19 @@ const (
 	DateType
 	TimeType // Edm.TimeOfDay
 	DurationType
-	EnumType // microsoft.graph.certificateRevocationStatus, the one there is
-	GUIDType // of literals alone: ids are strings here
+	EnumType   // microsoft.graph.certificateRevocationStatus
+	FlagsType  // certstate.certificateFindings
+	BinaryType // which is compared with null alone
+	GUIDType   // of literals alone: ids are strings here
 )
 
 var typeNames = [...]string{"null", "Edm.Boolean", "Edm.String", "Edm.Int64", "Edm.Double", "Edm.DateTimeOffset", "Edm.Date",
-	"Edm.TimeOfDay", "Edm.Duration", certstate.RevokeStatusType.Name, "Edm.Guid"}
+	"Edm.TimeOfDay", "Edm.Duration", certstate.RevokeStatusType.Name, certstate.FindingsType.Name, "Edm.Binary", "Edm.Guid"}
 
 func (t Type) String() string { return typeNames[t] }
+
+// enums are the types that are enumerations.
+var enums = map[Type]*edm.EnumType{EnumType: certstate.RevokeStatusType, FlagsType: certstate.FindingsType}
 
 func (t Type) numeric() bool { return t == IntType || t == DoubleType }
 
@@ -97,6 +102,10 @@ func valueOf(field edm.Value) Value {
 		return timeValue(*f)
 	case *certstate.RevokeStatus:
 		return Value{Type: EnumType, N: int64(*f)}
+	case *certstate.Findings:
+		return Value{Type: FlagsType, N: int64(*f)}
+	case *edm.Binary:
+		return Value{Type: BinaryType, Null: !f.Valid}
 	}
 	panic("odata: a property of type " + field.TypeName() + " has no place in expressions")
 }
@@ -177,8 +186,8 @@ func (v Value) appendLiteral(b []byte) []byte {
 		return append(b, strings.TrimSuffix(t.Text()[len("2006-01-02T"):], "Z")...)
 	case DurationType:
 		return append(append(append(b, "duration'"...), formatDuration(v.N)...), '\'')
-	case EnumType:
-		return append(append(append(b, '\''), certstate.RevokeStatusType.Members[v.N]...), '\'')
+	case EnumType, FlagsType:
+		return append(append(append(b, '\''), enums[v.Type].Format(v.N)...), '\'')
 	}
 	return append(b, v.S...) // a GUID
 }
@@ -193,8 +202,8 @@ func (v Value) appendJSON(b []byte, ieee754 bool) []byte {
 		return strconv.AppendFloat(b, v.F, 'g', -1, 64)
 	case v.Type == StringType:
 		return edm.AppendJSONString(b, v.S)
-	case v.Type == EnumType:
-		return edm.AppendJSONString(b, certstate.RevokeStatusType.Members[v.N])
+	case enums[v.Type] != nil:
+		return edm.AppendJSONString(b, enums[v.Type].Format(v.N))
 	case v.Type == DurationType:
 		return edm.AppendJSONString(b, formatDuration(v.N))
 	}

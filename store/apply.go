@@ -30,7 +30,7 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 	if err != nil {
 		return p, err
 	}
-	ctx, done, err := s.watched(ctx, sel.found)
+	ctx, done, err := s.watched(ctx, t, sel.found)
 	if err != nil {
 		return p, err
 	}
@@ -59,7 +59,10 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 		}
 		p.Next.Skip++
 	}
-	return p, tooSlow(ctx, rows.Err())
+	if err := rows.Err(); err != nil {
+		return p, tooSlow(ctx, err)
+	}
+	return p, sel.kept(ctx)
 }
 
 // Groups counts the groups of the query's $apply.
@@ -70,7 +73,7 @@ func (s *Store) Groups(ctx context.Context, t Tenant, q *odata.Query, at Positio
 	if err != nil {
 		return 0, err
 	}
-	ctx, done, err := s.watched(ctx, sel.found)
+	ctx, done, err := s.watched(ctx, t, sel.found)
 	if err != nil {
 		return 0, err
 	}
@@ -78,7 +81,10 @@ func (s *Store) Groups(ctx context.Context, t Tenant, q *odata.Query, at Positio
 	text := "SELECT count(*) FROM (" + sel.grouping() + ") AS groups"
 	text, args := usedArguments(text, sel.args)
 	n, err = sel.number(ctx, text, args)
-	return n, tooSlow(ctx, errors.Join(err, sel.err))
+	if err = errors.Join(err, sel.err); err != nil {
+		return 0, tooSlow(ctx, err)
+	}
+	return n, sel.kept(ctx)
 }
 
 // grouping writes the statement of $apply up to its LIMIT. Every column is a

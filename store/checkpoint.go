@@ -34,15 +34,28 @@ func (s *Store) checkpoint() {
 		}
 		switch {
 		case size >= truncateAt, size > 0 && quiet == 20:
-			s.pragma("PRAGMA wal_checkpoint(TRUNCATE)")
+			s.truncate()
 		case size >= passiveAt:
 			s.pragma("PRAGMA wal_checkpoint(PASSIVE)")
 		}
 	}
 }
 
+// truncate empties the log. It holds up writers while it waits for readers of an
+// older moment, of whom a backup is one for minutes: so it copies first what it
+// can, and then waits but for a moment; the next attempt will be in time.
+func (s *Store) truncate() {
+	s.pragma("PRAGMA wal_checkpoint(PASSIVE)")
+	s.pragma("PRAGMA busy_timeout=20; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout=5000")
+}
+
 func (s *Store) pragma(text string) {
-	if _, err := s.write.ExecContext(context.Background(), text); err != nil && sqliteCode(err)&0xFF != sqliteBusy {
+	_, err := s.write.ExecContext(context.Background(), text)
+	switch f := sqliteFault(err); {
+	case err == nil || f == faultBusy:
+	case f != nil && f.ends:
+		s.end(err)
+	default:
 		s.log.Warn("checkpoint", "error", err)
 	}
 }

@@ -22,7 +22,8 @@ var crashCycles = flag.Int("crash-cycles", 0, "kill -9 cycles of TestKill on eac
 const crashWriters = 16
 
 // TestKill kills a process with sixteen concurrent writers again and again, and
-// holds the register each time to what it acknowledged (model). The process is
+// holds the register each time to what it acknowledged (model). What was not
+// acknowledged is sent again if it may be, and is then there once. The process is
 // this test binary.
 func TestKill(t *testing.T) {
 	if url := os.Getenv("CRASH_DATABASE"); url != "" {
@@ -66,8 +67,8 @@ func killAgain(t *testing.T, url string, cycles int) {
 		}
 	}
 	t.Logf("%d cycles: %s", cycles, m)
-	if m.acked < cycles {
-		t.Errorf("only %d acknowledged writes: the test saw nothing", m.acked)
+	if m.acked < cycles || m.repeated < cycles {
+		t.Errorf("only %d acknowledged writes, and %d repeated: the test saw nothing", m.acked, m.repeated)
 	}
 }
 
@@ -111,7 +112,7 @@ func kill(t *testing.T, url string, cycle int, m *model) {
 // checkKilled opens the database that a killed process has left.
 func checkKilled(t *testing.T, url string, m *model) error {
 	t.Helper()
-	s, err := store.Open(t.Context(), url, store.Options{Serve: true, Log: quiet})
+	s, err := store.Open(t.Context(), url, store.Options{Serve: true, Repeats: time.Hour, Log: quiet})
 	if err != nil {
 		return err
 	}
@@ -122,12 +123,15 @@ func checkKilled(t *testing.T, url string, m *model) error {
 	if err := s.Delete(t.Context(), tn, "nothing", nil, by); certstate.ErrorCode(err) != certstate.NotFound {
 		return err
 	}
+	if err := m.repeat(t.Context(), s, tn); err != nil {
+		return err
+	}
 	return m.check(t.Context(), s, tn)
 }
 
 // crashChild writes until it is killed, and says on standard output what.
 func crashChild(t *testing.T, url string) {
-	s, err := store.Open(t.Context(), url, store.Options{Serve: true, Log: quiet})
+	s, err := store.Open(t.Context(), url, store.Options{Serve: true, Repeats: time.Hour, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -175,19 +175,13 @@ func (s *Store) everything(ctx context.Context, t Tenant, q *odata.Query, r Roun
 // filter, which may ask for any.
 func deltaSet(q *odata.Query) certstate.Set {
 	if q.Filter != nil {
-		return certstate.All
+		return certstate.InRow | q.Select
 	}
 	return q.Select | certstate.KeySet
 }
 
-// deltaPage names the part for an engine that distributes records alone: SQLite
-// has an index by tenant.
 func (s *Store) deltaPage(set certstate.Set) string {
-	part := "part = $5"
-	if !s.distributed {
-		part = "+" + part
-	}
-	return selectFrom(set, pastSource("$4"), part+" AND k > $2 ORDER BY k LIMIT $3 + 0")
+	return selectFrom(set, pastSource("$4"), s.partColumn()+" = $5 AND k > $2 ORDER BY k LIMIT $3 + 0")
 }
 
 // changed is a page of the records that changed after r.Last.
@@ -358,8 +352,8 @@ func (s *Store) tell(ctx context.Context, t Tenant, q *odata.Query, r Round, id 
 
 // versionsSince reads the versions of a record that ended within a round. The
 // plus keeps SQLite from the index of all the tenant's versions.
-var versionsSince = "SELECT k, ver, absent, " + strings.Join(columns(certstate.All), ", ") +
-	" FROM past WHERE +tenant = $1 AND " + byID + " AND n > $4 AND n <= $5"
+var versionsSince = "SELECT k, ver, absent, " + strings.Join(columns(certstate.InRow), ", ") +
+	" FROM past AS state WHERE +tenant = $1 AND " + byID + " AND n > $4 AND n <= $5"
 
 // matched reports whether a version of the record that ended within the round
 // matches: the client may hold it.
@@ -373,7 +367,7 @@ func (s *Store) matched(ctx context.Context, t Tenant, q *odata.Query, r Round, 
 		return false, err
 	}
 	defer rows.Close()
-	sc := newScanner(certstate.All)
+	sc := newScanner(certstate.InRow)
 	for rows.Next() {
 		if err := sc.scan(rows); err != nil {
 			return false, err

@@ -61,7 +61,7 @@ func TestPrune(t *testing.T) {
 		for i := range int32(3) {
 			step("b", i+1)
 		}
-		if err := s.Prune(t.Context(), begin.Add(1502*time.Hour)); err != nil { // up to change 1501
+		if err := s.Prune(t.Context(), begin.Add(1502*time.Hour), func(int64) {}); err != nil { // up to change 1501
 			t.Fatal(err)
 		}
 		if err := s.Verify(t.Context(), func(int64) {}); err != nil {
@@ -96,7 +96,7 @@ func TestPrune(t *testing.T) {
 				t.Error(got, err)
 			}
 		}
-		if err := s.Prune(t.Context(), begin.AddDate(1, 0, 0)); err != nil { // all of it
+		if err := s.Prune(t.Context(), begin.AddDate(1, 0, 0), func(int64) {}); err != nil { // all of it
 			t.Fatal(err)
 		}
 		if err := s.Verify(t.Context(), func(int64) {}); err != nil {

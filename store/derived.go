@@ -12,25 +12,25 @@ import (
 )
 
 // derivedColumns are columns computed from a record: the keys of its
-// properties, and last its words.
+// properties, its words, and last the digest.
 var derivedColumns = func() (names []string) {
 	for i := range certstate.Properties {
 		for _, key := range certstate.Properties[i].Keys {
 			names = append(names, certstate.Properties[i].Column+key.Suffix)
 		}
 	}
-	return append(names, "words")
+	return append(names, "words", "digest")
 }()
 
-// appendDerived appends the values of the derived columns.
-func appendDerived(args []any, s *certstate.State) []any {
+// appendDerived appends the values of the derived columns of a record with key k.
+func appendDerived(args []any, k int64, s *certstate.State) []any {
 	for i := range certstate.Properties {
 		p := &certstate.Properties[i]
 		for _, key := range p.Keys {
 			args = append(args, key.Of(p.Field(s).(*edm.String).S))
 		}
 	}
-	return append(args, certstate.Words(s))
+	return append(args, certstate.Words(s), recordDigest(k, s))
 }
 
 func distinctWords(s *certstate.State) []string {
@@ -121,7 +121,7 @@ func fillDerived(ctx context.Context, d *dialect, tx *sql.Tx) error {
 		}
 		for i := range batch {
 			r := &batch[i]
-			if err := exec(update, appendDerived([]any{r.tenant.no, r.k}, &r.State)...); err != nil {
+			if err := exec(update, appendDerived([]any{r.tenant.no, r.k}, r.k, &r.State)...); err != nil {
 				return err
 			}
 			if err := eachWords(distinctWords(&r.State), r.tenant, r.k, insertWords, exec); err != nil {
@@ -145,13 +145,13 @@ type stored struct {
 // whatever tenant; the record passed to fn is reused. More columns, if any, are
 // scanned into their targets before.
 func eachStored(ctx context.Context, d *dialect, q querier, last int64, more []string, targets []any, fn func(*stored) error) error {
-	list := slices.Concat(more, []string{"k", "ver", "absent"}, columns(certstate.All))
+	list := slices.Concat(more, []string{"k", "ver", "absent"}, columns(certstate.InRow))
 	rows, err := q.QueryContext(ctx, d.rebind("SELECT tenant, "+strings.Join(list, ", ")+" FROM state WHERE k > $1 ORDER BY k LIMIT 1000"), last)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	sc := newScanner(certstate.All)
+	sc := newScanner(certstate.InRow)
 	var r stored
 	sc.targets = slices.Concat([]any{&r.tenant.no}, targets, sc.targets)
 	for rows.Next() {

@@ -35,6 +35,7 @@ type dialect struct {
 	driverPrepares bool   // the driver keeps prepared statements itself
 
 	// Transactions.
+	session     string               // sets up the writer's connection, "" for nothing
 	begin       string               // a transaction that writes
 	forUpdate   string               // ends a SELECT that locks its row
 	snapshot    string               // a transaction that reads what there is at one moment, for as long as it likes
@@ -54,6 +55,10 @@ type dialect struct {
 	integrity    string                         // says "ok" if the engine finds its files whole, "" if it has no such question
 	haveIndexes  string                         // lists those there are, as they were made
 	makeIndex    func(name, text string) string // so that haveIndexes finds how it was made
+
+	// Room.
+	space   func(ctx context.Context, s *Store) (Space, error)
+	compact func(ctx context.Context, s *Store, tell func(done string)) error
 }
 
 // querier is a database, a connection or a transaction.
@@ -118,7 +123,8 @@ var commonTemplates = map[string]template{
 	"now()":                              {text: "{now}"},
 	"mindatetime()":                      {text: "0"},
 	"maxdatetime()":                      {text: "3155378975999999999"},
-	"cast(microsoft.graph.certificateRevocationStatus,Int32)": {text: "{1}"},
+	"cast(microsoft.graph.certificateRevocationStatus,Int32)":          {text: "{1}"},
+	"has(certstate.certificateFindings,certstate.certificateFindings)": {text: "({1} & {2}) = {2}"},
 	"add(Int64,Int64)":                   {text: "({1} + {2})"},
 	"add(Double,Double)":                 {text: "({1} + {2})"},
 	"add(DateTimeOffset,Duration)":       {text: "({1} + {2})"},

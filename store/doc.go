@@ -21,6 +21,10 @@
 // (history.go). What queries compare other than the text as written (keys,
 // words) is derived data, in columns and a table of its own (derived.go).
 //
+// A request that may be sent again leaves a row in once, by the transaction of
+// its change: which version it was answered with. From that the same request has
+// the same answer (repeat.go).
+//
 // What one engine does otherwise than another is in its dialect (dialect.go): data
 // and small functions, no statement twice. Several servers write to one
 // PostgreSQL database: there the lock of the part's row in seq does what SQLite's
@@ -28,6 +32,9 @@
 //
 // Reads that may be long are answered by a replica if there is one that is up to
 // date (replica.go).
+//
+// Rows carry a digest of their values (digest.go), so that Verify finds what a disk
+// changed, and a damaged write-ahead log is told from a torn one (sqlite_wal.go).
 //
 // A commit to a file that fails to reach the disk ends writing for good: what
 // the file holds is then unknown until it is opened anew, since a second fsync

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -25,12 +26,13 @@ func (s *Store) AnsweredElsewhere() int64 { return s.replica.answered.Load() }
 
 // TakeTurns takes the turns of all queries that may take long.
 func (s *Store) TakeTurns() (giveBack func()) {
-	for range cap(s.watching) {
-		s.watching <- struct{}{}
+	n := s.watching.free
+	for range n {
+		_, _ = s.watching.join("")
 	}
 	return func() {
-		for range cap(s.watching) {
-			<-s.watching
+		for range n {
+			s.watching.Give()
 		}
 	}
 }
@@ -96,4 +98,43 @@ func Partition() {
 		}
 		return texts
 	}
+}
+
+// OldSQLite makes the file of a database as releases did before there was
+// Compact.
+func OldSQLite(path string) error {
+	db := openSQLite(path, writePragmas, 1)
+	return errors.Join(db.Ping(), db.Close())
+}
+
+// PruneTo forgets the changes up to one.
+func (s *Store) PruneTo(ctx context.Context, t Tenant, floor int64) error {
+	return s.do(ctx, func(tx *tx) error { return tx.raiseFloor(t, floor) })
+}
+
+// MarkNewer gives the database a schema that is yet to come.
+func (s *Store) MarkNewer(ctx context.Context) error {
+	_, err := s.write.ExecContext(ctx, s.d.mark(99))
+	return err
+}
+
+// Truncate does what the checkpointer does when the log is large.
+func (s *Store) Truncate() { s.truncate() }
+
+// Checkpoint empties the write-ahead log into the file.
+func (s *Store) Checkpoint(ctx context.Context) error {
+	_, err := s.write.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	return err
+}
+
+// Remembered is how many requests of a tenant are remembered.
+func (s *Store) Remembered(ctx context.Context, t Tenant) (n int, err error) {
+	err = s.read.QueryRowContext(ctx, s.d.rebind("SELECT count(*) FROM once WHERE tenant = $1"), t.no).Scan(&n)
+	return n, err
+}
+
+// Certificates is how many certificates of a tenant are kept.
+func (s *Store) Certificates(ctx context.Context, t Tenant) (n int, err error) {
+	err = s.read.QueryRowContext(ctx, s.d.rebind("SELECT count(*) FROM certificate WHERE tenant = $1"), t.no).Scan(&n)
+	return n, err
 }

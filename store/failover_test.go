@@ -57,7 +57,7 @@ func failover(t *testing.T, synchronous string, times int, fault func(standby *s
 		t.Fatal(err)
 	}
 	t.Cleanup(standby.Stop)
-	log := &logged{}
+	log := &logText{}
 	var servers [2]*store.Store
 	var tn store.Tenant
 	for i := range servers {

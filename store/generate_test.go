@@ -54,6 +54,10 @@ func (g generator) state(id string) certstate.State {
 			}
 		case *certstate.RevokeStatus:
 			*f = certstate.RevokeStatus(g.IntN(5))
+		case *edm.Binary:
+			if g.IntN(2) > 0 {
+				*f = edm.Bin(newCertificate(pick(g, texts...), g.IntN(1<<30)))
+			}
 		}
 	}
 	return s
@@ -88,12 +92,14 @@ func (g generator) literal(t odata.Type) string {
 		return pick(g, "duration'P1D'", "duration'-PT2H'", "duration'P3650D'", "duration'PT0.0000001S'", "duration'P0D'")
 	case odata.EnumType:
 		return quote(pick(g, certstate.RevokeStatusType.Members...))
+	case odata.FlagsType:
+		return quote(pick(g, certstate.FindingsType.Members...) + pick(g, "", ","+pick(g, certstate.FindingsType.Members...)))
 	}
 	return pick(g, "true", "false", "null")
 }
 
 var valueTypes = []odata.Type{odata.StringType, odata.StringType, odata.IntType, odata.DoubleType, odata.DateTimeType, odata.DateType, odata.TimeType,
-	odata.DurationType, odata.EnumType}
+	odata.DurationType, odata.EnumType, odata.FlagsType}
 
 // value is the source of an expression of the type.
 func (g generator) value(t odata.Type, depth int) string {
@@ -102,7 +108,7 @@ func (g generator) value(t odata.Type, depth int) string {
 		return "null"
 	case n < 4 || depth <= 0:
 		return g.literal(t)
-	case n < 8 && (t == odata.StringType || t == odata.IntType || t == odata.DateTimeType || t == odata.EnumType):
+	case n < 8 && (t == odata.StringType || t == odata.IntType || t == odata.DateTimeType || t == odata.EnumType || t == odata.FlagsType):
 		return g.property(t)
 	}
 	for range 20 { // any function with that result
@@ -122,7 +128,7 @@ func (g generator) call(fn *odata.Function, depth int) string {
 	switch fn.Name {
 	case "-":
 		return "-(" + args[0] + ")"
-	case "add", "sub", "mul", "div", "divby", "mod":
+	case "has", "add", "sub", "mul", "div", "divby", "mod":
 		return "(" + args[0] + " " + fn.Name + " " + args[1] + ")"
 	case "cast":
 		return "cast(" + args[0] + "," + fn.To + ")"
@@ -138,7 +144,7 @@ func (g generator) condition(depth int) string {
 	switch n := g.IntN(14); {
 	case depth <= 0 || n < 5:
 		op := pick(g, "eq", "ne", "gt", "ge", "lt", "le")
-		if t == odata.EnumType {
+		if t == odata.EnumType || t == odata.FlagsType {
 			op = pick(g, "eq", "ne")
 		}
 		return g.value(t, depth) + " " + op + " " + g.value(t, depth-1)
@@ -151,6 +157,9 @@ func (g generator) condition(depth int) string {
 		}
 		return g.value(t, depth-1) + " in (" + strings.Join(list, ",") + ")"
 	case n < 9:
+		if g.IntN(6) == 0 {
+			return "certificate " + pick(g, "eq", "ne") + " null"
+		}
 		fn := &odata.Functions[g.IntN(4)] // the conditions stand first
 		return g.call(fn, depth-1)
 	case n < 10:
@@ -176,7 +185,11 @@ func (g generator) search(depth int) string {
 func (g generator) order() string {
 	keys := make([]string, g.IntN(4))
 	for i := range keys {
-		keys[i] = certstate.Properties[g.IntN(len(certstate.Properties))].Name + pick(g, "", " asc", " desc")
+		property := &certstate.Properties[g.IntN(len(certstate.Properties))]
+		if property.Is(certstate.Apart) {
+			property = &certstate.Properties[0]
+		}
+		keys[i] = property.Name + pick(g, "", " asc", " desc")
 	}
 	return strings.Join(keys, ",")
 }

@@ -106,7 +106,8 @@ func (s *Store) was(ctx context.Context, t Tenant, id string, n int64) (*certsta
 	return st, err
 }
 
-// GetAsOf returns a record as Get would have after change n, which AsOf finds.
+// GetAsOf returns a record as Get would have after change n, which AsOf finds; Kept
+// says whether it still can.
 func (s *Store) GetAsOf(ctx context.Context, t Tenant, id string, set certstate.Set, n int64) (*certstate.State, error) {
 	set |= certstate.KeySet
 	st, err := s.queries.get(s.read, query{rest: selectFrom(set, pastSource("$4"), byID)})
@@ -125,7 +126,7 @@ func (s *Store) GetAsOf(ctx context.Context, t Tenant, id string, set certstate.
 // whose number is the argument n, such as "$4"; $1 is the tenant.
 func pastSource(n string) string {
 	return "(SELECT " + stateColumns + " FROM state WHERE tenant = $1 AND ver <= " + n +
-		" UNION ALL SELECT " + stateColumns + " FROM past WHERE tenant = $1 AND ver <= " + n + " AND n > " + n + ") AS version"
+		" UNION ALL SELECT " + stateColumns + " FROM past WHERE tenant = $1 AND ver <= " + n + " AND n > " + n + ") AS state"
 }
 
 // logState is what seq says of a tenant's log.
@@ -165,8 +166,23 @@ func (s *Store) AsOf(ctx context.Context, t Tenant, at edm.DateTimeOffset) (n in
 			return n, err
 		}
 	}
+	return 0, l.notKept()
+}
+
+func (l logState) notKept() error {
 	from := edm.DateTimeOffset{Ticks: l.floorAt}
-	return 0, certstate.Errorf(certstate.Invalid, "certstate.asOf", "History is kept from %s on.", from.Text())
+	return certstate.Errorf(certstate.Invalid, "certstate.asOf", "History is kept from %s on.", from.Text())
+}
+
+// Kept fails with Invalid if what was after change n is no longer kept. It is to be
+// asked last: versions that were pruned while an answer was read, or since its
+// first page, are missing in it.
+func (s *Store) Kept(ctx context.Context, t Tenant, n int64) error {
+	l, err := s.logState(ctx, t)
+	if err == nil && n < l.floor {
+		err = l.notKept()
+	}
+	return err
 }
 
 // lastChange finds the number of the last change at or before a time in ticks,

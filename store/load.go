@@ -23,7 +23,9 @@ func (s *Store) Load(ctx context.Context, t Tenant, records []certstate.State, b
 		if in := &records[i]; !in.ID.Valid {
 			in.ID = edm.Str(uuid.NewString())
 		}
-		faults[i] = records[i].Validate()
+		if faults[i] = records[i].Validate(); faults[i] == nil {
+			faults[i] = observe(&records[i], certstate.All)
+		}
 	}
 	valid := make([]bool, len(records))
 	for i, fault := range faults {

@@ -17,21 +17,7 @@ import (
 // what is derived is there.
 func TestMigrateFromTheFirstSchema(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "register.db")
-	db := openSQLite(path, writePragmas, 1)
-	records := 2500 // more than two batches
-	values := strings.Repeat(", 0", 3) + ", 'LAPTOP-' || i, ''" + ", 0, 0, 'CN=Fleet CA', 'AB:CD', '0' || (i + 1000), '', 0, ''" + strings.Repeat(", 0", 2) +
-		strings.Repeat(", ''", 5) + strings.Repeat(", 0", 4)
-	_, err := db.Exec(sqliteMigrations()[0] + fmt.Sprintf(`;
-		PRAGMA user_version=1; PRAGMA application_id=%d;
-		INSERT INTO tenant VALUES ('11111111-2222-4333-8444-555555555555', 1, '', 'active', 0);
-		UPDATE counter SET n = 1;
-		INSERT INTO seq VALUES (65536, 1, 4000, %d);
-		INSERT INTO change VALUES (65536, 3999, 1, 'x', 'created', '', '', 77, ''), (65536, 4000, 1, 'x', 'updated', '', '', 78, '{}');
-		WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < %[2]d)
-		INSERT INTO state SELECT i * 4194304, 65536, 1, i * 4194304, 0, 'id' || i%s FROM r`, applicationID, records, values))
-	if err := errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
-	}
+	firstSchema(t, path, 2500) // more than two batches
 	s, err := Open(t.Context(), "sqlite:"+path, Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -57,5 +43,24 @@ func TestMigrateFromTheFirstSchema(t *testing.T) {
 	}
 	if err := s.Verify(t.Context(), func(int64) {}); err != nil {
 		t.Error(err)
+	}
+}
+
+// firstSchema makes a database of the first schema.
+func firstSchema(t *testing.T, path string, records int) {
+	t.Helper()
+	db := openSQLite(path, writePragmas, 1)
+	values := strings.Repeat(", 0", 3) + ", 'LAPTOP-' || i, ''" + ", 0, 0, 'CN=Fleet CA', 'AB:CD', '0' || (i + 1000), '', 0, ''" + strings.Repeat(", 0", 2) +
+		strings.Repeat(", ''", 5) + strings.Repeat(", 0", 4)
+	_, err := db.Exec(sqliteMigrations()[0] + fmt.Sprintf(`;
+		PRAGMA user_version=1; PRAGMA application_id=%d;
+		INSERT INTO tenant VALUES ('11111111-2222-4333-8444-555555555555', 1, '', 'active', 0);
+		UPDATE counter SET n = 1;
+		INSERT INTO seq VALUES (65536, 1, 4000, %d);
+		INSERT INTO change VALUES (65536, 3999, 1, 'x', 'created', '', '', 77, ''), (65536, 4000, 1, 'x', 'updated', '', '', 78, '{}');
+		WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < %[2]d)
+		INSERT INTO state SELECT i * 4194304, 65536, 1, i * 4194304, 0, 'id' || i%s FROM r`, applicationID, records, values))
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -24,7 +25,8 @@ type model struct {
 	pending map[string]int // the value of a write that may have happened
 	changes map[string]int // id → acknowledged changes
 
-	acked, refused, unknown, kept int // kept are of those that nobody was told of
+	acked, refused, unknown int
+	kept, repeated          int // of those that nobody was told of
 }
 
 func newModel() *model {
@@ -33,10 +35,10 @@ func newModel() *model {
 
 // What is said of a write.
 const (
-	willWrite = "will"
-	didWrite  = "did"
-	refused   = "refused" // it did not happen
-	unknown   = "unknown" // it may have happened
+	willWrite    = "will"
+	didWrite     = "did"
+	notWritten   = "refused" // it did not happen
+	maybeWritten = "unknown" // it may have happened
 )
 
 // say takes down what is said of the write that gives a record a value.
@@ -51,10 +53,10 @@ func (m *model) say(word, id string, value int) {
 		m.value[id] = value
 		m.changes[id]++
 		m.acked++
-	case refused:
+	case notWritten:
 		delete(m.pending, id)
 		m.refused++
-	case unknown:
+	case maybeWritten:
 		m.unknown++
 	default:
 		panic(word)
@@ -69,7 +71,7 @@ func (m *model) count() int {
 }
 
 func (m *model) String() string {
-	return fmt.Sprintf("%d acknowledged, %d refused, %d left unknown; %d kept of those that nobody was told of", m.acked, m.refused, m.unknown, m.kept)
+	return fmt.Sprintf("%d acknowledged, %d refused, %d left unknown; %d kept and %d repeated of those that nobody was told of", m.acked, m.refused, m.unknown, m.kept, m.repeated)
 }
 
 // check compares the register with the model, and then takes over what happened
@@ -139,49 +141,85 @@ func foldChanges(ctx context.Context, s *store.Store, tn store.Tenant) (there ma
 	return there, changes, err
 }
 
+// repeat sends the writes again that nobody was told of and that may be sent
+// again: then they have happened once.
+func (m *model) repeat(ctx context.Context, s *store.Store, tn store.Tenant) error {
+	for id, value := range maps.Clone(m.pending) {
+		if !repeatable(id) {
+			continue
+		}
+		if err := writeRecord(ctx, s, tn, id, value); err != nil {
+			return fmt.Errorf("%s, repeated: %w", id, err)
+		}
+		m.say(didWrite, id, value)
+		m.repeated++
+	}
+	return nil
+}
+
 // writeRecords makes records, updates each twice and deletes every other, until
 // the context ends. It says before each write what it will do, and after each
 // what it was answered. A record's value counts its changes.
 func writeRecords(ctx context.Context, s *store.Store, tn store.Tenant, prefix string, say func(word, id string, value int)) error {
-	keyUsages, _ := certstate.Lookup("certificateKeyUsages")
-	name, _ := certstate.Lookup("managedDeviceDisplayName")
 	write := context.WithoutCancel(ctx)
 	for i := 0; ctx.Err() == nil; i++ {
 		id := fmt.Sprintf("%s-%d", prefix, i)
-		step := func(value int, write func() error) (goOn bool, err error) {
+		values := []int{1, 2, 3, 0}[:3+(i+1)%2]
+		for _, value := range values {
 			say(willWrite, id, value)
-			err = write()
-			switch {
-			case err == nil:
-				say(didWrite, id, value)
-			case certstate.ErrorCode(err) != certstate.Unavailable:
-				return false, err
-			case strings.Contains(err.Error(), "Whether it was is unknown"):
-				say(unknown, id, value)
-			default:
-				say(refused, id, value)
+			err := writeRecord(write, s, tn, id, value)
+			word, fault := said(err)
+			if fault != nil {
+				return fault
 			}
-			return err == nil, nil
-		}
-		goOn, err := step(1, func() error {
-			_, err := s.Create(write, tn, certstate.State{ID: edm.Str(id), DeviceName: edm.Str("one " + id), KeyUsages: edm.Int(1)}, by)
-			return err
-		})
-		for n := 2; n <= 3 && goOn; n++ {
-			goOn, err = step(n, func() error {
-				patch := certstate.State{KeyUsages: edm.Int(int32(n)), DeviceName: edm.Str(fmt.Sprint(n, " ", id))}
-				_, err := s.Update(write, tn, id, &patch, 1<<keyUsages|1<<name, nil, by)
-				return err
-			})
-		}
-		if goOn && i%2 == 0 {
-			_, err = step(0, func() error { return s.Delete(write, tn, id, nil, by) })
-		}
-		if err != nil {
-			return err
+			say(word, id, value)
+			if err != nil {
+				break
+			}
 		}
 	}
 	return nil
+}
+
+// said is what an answer says of a write, or what no fault of the database
+// explains.
+func said(err error) (word string, fault error) {
+	switch {
+	case err == nil:
+		return didWrite, nil
+	case certstate.ErrorCode(err) != certstate.Unavailable:
+		return "", err
+	case strings.Contains(err.Error(), "Whether it was is unknown"):
+		return maybeWritten, nil
+	}
+	return notWritten, nil
+}
+
+// writeRecord gives a record its value: 1 creates it, 0 deletes it. Where requests
+// are remembered, the writes of every other writer may be repeated.
+func writeRecord(ctx context.Context, s *store.Store, tn store.Tenant, id string, value int) (err error) {
+	by := by
+	if s.Repeats() > 0 && repeatable(id) {
+		by.Once = onceNow(fmt.Sprint(id, " ", value))
+	}
+	keyUsages, _ := certstate.Lookup("certificateKeyUsages")
+	name, _ := certstate.Lookup("managedDeviceDisplayName")
+	st := certstate.State{ID: edm.Str(id), DeviceName: edm.Str(fmt.Sprint(value, " ", id)), KeyUsages: edm.Int(int32(value))}
+	switch value {
+	case 0:
+		err = s.Delete(ctx, tn, id, nil, by)
+	case 1:
+		_, err = s.Create(ctx, tn, st, by)
+	default:
+		_, err = s.Update(ctx, tn, id, &st, 1<<keyUsages|1<<name, nil, by)
+	}
+	return err
+}
+
+func repeatable(id string) bool {
+	var cycle, w, i int
+	_, err := fmt.Sscanf(id, "%d-%d-%d", &cycle, &w, &i)
+	return err == nil && w%2 == 0
 }
 
 // startWriters has writers of each server change records until stop is called,

@@ -92,7 +92,7 @@ func (w *writer) resolve(part int64) (committed bool, err error) {
 		var batch int64
 		if err = w.reconnect(ctx); err == nil {
 			batch, err = w.stamped(ctx, part)
-			if err == nil && w.warned() {
+			if err == nil && w.early() {
 				err = errEarly
 			}
 		}

@@ -25,6 +25,15 @@ func (sel *selection) inPart() string {
 	return " AND part = " + sel.bind(sel.t.part())
 }
 
+// partColumn is the part where it is to be compared. An index by tenant serves
+// better than one by part; the plus keeps SQLite from that.
+func (s *Store) partColumn() string {
+	if s.distributed {
+		return "part"
+	}
+	return "+part"
+}
+
 // byPart cuts the jobs into those that one transaction may hold, each in the
 // order in which they came.
 func (w *writer) byPart(batch []*job) (batches [][]*job) {

@@ -51,6 +51,18 @@ func (tx *tx) send(text string, args []any, read func(pgx.BatchResults) error) e
 	})
 }
 
+// sendWaiting sends what waits.
+func (tx *tx) sendWaiting() error {
+	last := len(tx.waiting) - 1
+	if last < 0 {
+		return nil
+	}
+	w := tx.waiting[last]
+	tx.waiting = tx.waiting[:last]
+	_, err := tx.sendExec(w.text, w.args)
+	return err
+}
+
 // sendExec sends a statement and says how many rows it changed.
 func (tx *tx) sendExec(text string, args []any) (affected int64, err error) {
 	err = tx.send(text, args, func(results pgx.BatchResults) error {

@@ -59,6 +59,7 @@ var postgres = dialect{
 	makeIndex: func(name, text string) string {
 		return text + "; COMMENT ON INDEX " + name + " IS '" + strings.ReplaceAll(text, "'", "''") + "'"
 	},
+	space: postgresSpace, compact: compactPostgres,
 }
 
 // postgresArgument says the argument's type, and that texts are compared by
@@ -105,6 +106,9 @@ const (
 	postgresReaders = 16              // connections that read at once
 	postgresIdle    = 5 * time.Minute // after which an unused connection is closed
 	connectTime     = 3 * time.Second // to make a connection, unless the URL says otherwise
+	// answerTime is how long a reader waits for the server to say anything. A server
+	// that lives ends every statement of a reader's sooner.
+	answerTime = statementTime + 5*time.Second
 )
 
 func openPostgresStore(s *Store, url string, _ Options) error {
@@ -113,8 +117,8 @@ func openPostgresStore(s *Store, url string, _ Options) error {
 		return fmt.Errorf("database: %w", err) // pgx hides the password
 	}
 	s.path = fmt.Sprintf("postgres://%s@%s/%s", config.User, net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port))), config.Database)
-	s.write = openPostgres(config, writeSession, 2) // the writer's, and one more at the start
-	s.read = openPostgres(config, readSession, postgresReaders)
+	s.write = openPostgres(config, writeSession, 2, 0) // the writer's, and one for other work
+	s.read = openPostgres(config, readSession, postgresReaders, answerTime)
 	return nil
 }
 
@@ -123,11 +127,21 @@ func openPostgresReplica(url string) (*sql.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read database: %w", err) // pgx hides the password
 	}
-	return openPostgres(config, readSession, postgresReaders), nil
+	return openPostgres(config, readSession, postgresReaders, answerTime), nil
 }
 
-func openPostgres(config *pgx.ConnConfig, session map[string]string, conns int) *sql.DB {
+func openPostgres(config *pgx.ConnConfig, session map[string]string, conns int, answer time.Duration) *sql.DB {
 	config = config.Copy()
+	if answer > 0 {
+		dial := config.DialFunc
+		config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &impatientConn{conn, answer}, nil
+		}
+	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTime
 	}
@@ -176,6 +190,20 @@ func postgresWarned(conn *sql.Conn) (warned bool) {
 		return nil
 	})
 	return warned
+}
+
+// impatientConn fails if nothing arrives for a time. Reads have no deadline of their own
+// (state.go), and a machine that is gone never says so.
+type impatientConn struct {
+	net.Conn
+	limit time.Duration
+}
+
+func (c *impatientConn) Read(b []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.limit)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(b)
 }
 
 // postgresVersion is the schema's version, 0 if there is none yet.

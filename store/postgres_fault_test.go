@@ -125,7 +125,7 @@ func postgresFaultsLose(t *testing.T, synchronousCommit string, faults int) erro
 	if synchronousCommit == "on" {
 		plain(t, dsn)
 	}
-	log := &logged{}
+	log := &logText{}
 	var servers [2]*store.Store
 	var tn store.Tenant
 	for i := range servers {
@@ -234,7 +234,7 @@ func lostCommit(t *testing.T, dsn string) {
 	for when, found := range map[cut][2]int{beforeCommit: {0, 0}, atCommit: {0, cuts}, afterCommit: {cuts, cuts}} {
 		t.Run(string(when), func(t *testing.T) {
 			p := newProxy(t, dsn)
-			log := &logged{}
+			log := &logText{}
 			s, err := store.Open(t.Context(), p.url, store.Options{Log: slog.New(slog.NewTextHandler(log, nil))})
 			if err != nil {
 				t.Fatal(err)

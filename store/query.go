@@ -25,6 +25,7 @@ type Position struct {
 	Sort  []sortKey `json:"s,omitempty"` // its values of the sort keys
 	Now   int64     `json:"t"`           // what now() is, in ticks
 	AsOf  *int64    `json:"a,omitempty"` // the change to answer as of, nil for the newest
+	Epoch int64     `json:"e,omitempty"` // of the tenant, if AsOf is there
 	Skip  int       `json:"o,omitempty"` // groups before, with $apply
 	Left  int       `json:"l,omitempty"` // records the client still wants, 0 for all there are
 	Total int64     `json:"c"`           // of all pages, -1 if not counted
@@ -105,21 +106,23 @@ func (sel *selection) cheap() bool {
 
 // watched bounds the time of a selection that is not cheap, the wait for its
 // turn included: some connections are always left to those that are.
-func (s *Store) watched(ctx context.Context, cheap bool) (context.Context, context.CancelFunc, error) {
+func (s *Store) watched(ctx context.Context, t Tenant, cheap bool) (context.Context, context.CancelFunc, error) {
 	if cheap {
 		// The drivers run a statement that can be cancelled in a goroutine of
 		// its own, which costs more than most statements.
 		return context.WithoutCancel(ctx), func() {}, nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.limit, errTooSlow)
-	select {
-	case s.watching <- struct{}{}:
-		return ctx, func() { cancel(); <-s.watching }, nil
-	case <-ctx.Done():
+	if err := s.watching.Take(ctx, t.ID); err != nil {
 		cancel()
 		return nil, nil, certstate.Errorf(certstate.Unavailable, "", "Too many queries are being answered. Try again.")
 	}
+	return ctx, func() { cancel(); s.watching.Give() }, nil
 }
+
+// maxWaiting is how many queries that may take long wait for their turn. More
+// would not get one in time, and would be in the way of those that are cheap.
+const maxWaiting = 64
 
 var errTooSlow = certstate.Errorf(certstate.Invalid, "$filter",
 	"The query takes longer than %s on this register: narrow it, by a date, a status, an issuer or a user, or sort by one of them.", statementTime)
@@ -149,7 +152,7 @@ func (s *Store) List(ctx context.Context, t Tenant, q *odata.Query, at Position,
 	if err != nil {
 		return p, err
 	}
-	ctx, done, err := s.watched(ctx, sel.cheap())
+	ctx, done, err := s.watched(ctx, t, sel.cheap())
 	if err != nil {
 		return p, err
 	}
@@ -175,7 +178,15 @@ func (s *Store) List(ctx context.Context, t Tenant, q *odata.Query, at Position,
 			break
 		}
 	}
-	return p, nil
+	return p, sel.kept(ctx)
+}
+
+// kept fails if what the selection reads is of a time that is no longer kept.
+func (sel *selection) kept(ctx context.Context) error {
+	if sel.asOf == nil {
+		return nil
+	}
+	return sel.s.Kept(ctx, sel.t, *sel.asOf)
 }
 
 // sortKeys are a record's values of the sort keys.
@@ -420,14 +431,16 @@ func (s *Store) Count(ctx context.Context, t Tenant, q *odata.Query, now edm.Dat
 	if err != nil {
 		return 0, err
 	}
-	ctx, done, err := s.watched(ctx, sel.found)
+	ctx, done, err := s.watched(ctx, t, sel.found)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
 	text, args := usedArguments("SELECT count(*) FROM "+sel.source+" WHERE "+sel.tenant+sel.cond, sel.args)
-	n, err = sel.number(ctx, text, args)
-	return n, tooSlow(ctx, err)
+	if n, err = sel.number(ctx, text, args); err != nil {
+		return 0, tooSlow(ctx, err)
+	}
+	return n, sel.kept(ctx)
 }
 
 // number is the one number that a statement gives.

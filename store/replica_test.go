@@ -104,7 +104,7 @@ func odataQuery(t *testing.T, raw string) *odata.Query {
 // spoken of once a turn, and the server stays ready.
 func TestReplicaStandsStill(t *testing.T) {
 	_, standby, dsn, read := startReplica(t)
-	log := &logged{}
+	log := &logText{}
 	s, tn := openWith(t, dsn, store.Options{ReadDatabase: read, Log: slog.New(slog.NewTextHandler(log, nil))})
 	follows := func() { t.Helper(); replicaFollows(t, s, tn) }
 	follows()
@@ -159,25 +159,25 @@ func replicaFollows(t *testing.T, s *store.Store, tn store.Tenant) {
 	}
 }
 
-// logged is a log that can be looked at.
-type logged struct {
+// logText is a log that can be looked at.
+type logText struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (l *logged) Write(b []byte) (int, error) {
+func (l *logText) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(b)
 }
 
-func (l *logged) String() string {
+func (l *logText) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
 }
 
-func (l *logged) count(text string) int { return strings.Count(l.String(), text) }
+func (l *logText) count(text string) int { return strings.Count(l.String(), text) }
 
 // A server starts without its replica, and says what cannot be one.
 func TestReadDatabase(t *testing.T) {

@@ -14,8 +14,12 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"certstate"
 )
@@ -62,12 +66,17 @@ func (s *Store) restore(ctx context.Context, conn *sql.Conn, r io.Reader, tell P
 			return 0, fmt.Errorf("row %d: %w", in.total+1, err)
 		}
 	}
+	const newEpoch = "INSERT INTO counter (name, n) VALUES ('epoch', $1) ON CONFLICT (name) DO UPDATE SET n = excluded.n"
+	if _, err := tx.ExecContext(ctx, s.d.rebind(newEpoch), 1+rand.Int64N(1<<40)); err != nil {
+		return 0, err
+	}
 	return in.total, tx.Commit()
 }
 
 // backupReader reads a backup's lines into a transaction.
 type backupReader struct {
 	in     *bufio.Reader
+	dec    jsontext.Decoder
 	sum    hash.Hash
 	tx     *sql.Tx
 	tell   Progress
@@ -81,8 +90,8 @@ type backupReader struct {
 // restoring is a table that is being filled.
 type restoring struct {
 	table
-	insert  string
-	records bool // its rows are records, whose derived columns are computed
+	insert string
+	derive func(b *backupReader, ctx context.Context, values []any) ([]any, error) // appends what is not in the backup
 }
 
 // line is the next line, and the sum of those before it.
@@ -112,13 +121,13 @@ func (b *backupReader) header() error {
 		if i < 0 || slices.ContainsFunc(t.Columns, func(c string) bool { return !slices.Contains(backupTables[i].Columns, c) }) {
 			return fmt.Errorf("the backup has a table %q of a newer certstate: use the newer program", t.Name)
 		}
-		r := restoring{table: t, records: t.Name == "state" || t.Name == "past"}
+		r := restoring{table: t}
 		names := t.Columns
-		if r.records {
+		if d, ok := derivations[t.Name]; ok {
 			if !slices.Equal(t.Columns, backupTables[i].Columns) {
 				return fmt.Errorf("%w: the columns of table %q", errDamaged, t.Name)
 			}
-			names = slices.Concat(names, derivedColumns)
+			names, r.derive = slices.Concat(names, d.columns), d.of
 		}
 		r.insert = "INSERT INTO " + t.Name + " (" + strings.Join(names, ", ") + ") VALUES (" + placeholders(1, len(names)) + ")"
 		if t.Name == "counter" { // the schema has them at 0
@@ -138,21 +147,12 @@ func (b *backupReader) next(ctx context.Context) (more bool, err error) {
 	if text[0] == '{' {
 		return false, b.footer(text, before)
 	}
-	var raw []json.RawMessage
-	number := 0
-	if json.Unmarshal(text, &raw) != nil || len(raw) < 2 || json.Unmarshal(raw[0], &number) != nil ||
-		number < 0 || number >= len(b.tables) || len(raw) != 1+len(b.tables[number].Columns) {
-		return false, errDamaged
+	t, values, err := b.row(text)
+	if err != nil {
+		return false, errors.Join(errDamaged, err)
 	}
-	t := &b.tables[number]
-	values := make([]any, len(raw)-1, len(raw)+len(derivedColumns))
-	for i := range values {
-		if values[i], err = backupValue(raw[1+i]); err != nil {
-			return false, err
-		}
-	}
-	if t.records {
-		if values, err = b.derive(ctx, t, values); err != nil {
+	if t.derive != nil {
+		if values, err = t.derive(b, ctx, values); err != nil {
 			return false, err
 		}
 	}
@@ -166,36 +166,84 @@ func (b *backupReader) next(ctx context.Context) (more bool, err error) {
 	return true, nil
 }
 
-func backupValue(raw json.RawMessage) (any, error) {
-	switch raw[0] {
-	case '"':
-		var s string
-		err := json.Unmarshal(raw, &s)
-		return s, err
-	case '{':
+// row reads a line: the number of the table, and the row's values.
+func (b *backupReader) row(text []byte) (*restoring, []any, error) {
+	b.dec.Reset(bytes.NewReader(text))
+	if _, err := b.dec.ReadToken(); err != nil { // [
+		return nil, nil, err
+	}
+	number, err := backupValue(&b.dec)
+	if err != nil {
+		return nil, nil, err
+	}
+	n, ok := number.(int64)
+	if !ok || n < 0 || n >= int64(len(b.tables)) {
+		return nil, nil, errDamaged
+	}
+	t := &b.tables[n]
+	values := make([]any, len(t.Columns), len(t.Columns)+len(derivedColumns))
+	for i := range values {
+		if values[i], err = backupValue(&b.dec); err != nil {
+			return nil, nil, err
+		}
+	}
+	if end, err := b.dec.ReadToken(); err != nil || end.Kind() != ']' {
+		return nil, nil, errors.Join(errDamaged, err)
+	}
+	return t, values, nil
+}
+
+// backupValue reads a text, a number or bytes.
+func backupValue(dec *jsontext.Decoder) (any, error) {
+	if dec.PeekKind() == '{' {
 		var v blob
-		if err := json.Unmarshal(raw, &v); err != nil {
-			return nil, errDamaged
+		raw, err := dec.ReadValue()
+		if err == nil {
+			err = json.Unmarshal(raw, &v)
+		}
+		if err != nil {
+			return nil, err
 		}
 		return base64.StdEncoding.DecodeString(v.Base64)
 	}
-	var n int64
-	if err := json.Unmarshal(raw, &n); err != nil {
-		return nil, errDamaged
+	token, err := dec.ReadToken()
+	switch {
+	case err != nil:
+		return nil, err
+	case token.Kind() == '"':
+		return token.String(), nil
+	case token.Kind() == '0':
+		return strconv.ParseInt(token.String(), 10, 64)
 	}
-	return n, nil
+	return nil, errDamaged
 }
 
-// derive appends a record's derived columns, and indexes the words of a
-// current one.
-func (b *backupReader) derive(ctx context.Context, t *restoring, values []any) ([]any, error) {
-	sc := newScanner(certstate.All)
+// derivations are the columns that a restore computes. They need all columns of
+// the backup, in its order.
+var derivations = map[string]struct {
+	columns []string
+	of      func(*backupReader, context.Context, []any) ([]any, error)
+}{
+	"seq": {[]string{"digest"}, func(_ *backupReader, _ context.Context, v []any) ([]any, error) {
+		return append(v, digest(v[5:]...)), nil
+	}},
+	"change": {[]string{"digest"}, func(_ *backupReader, _ context.Context, v []any) ([]any, error) {
+		return append(v, digest(v[1:]...)), nil
+	}},
+	"past":  {derivedColumns, func(b *backupReader, ctx context.Context, v []any) ([]any, error) { return b.record(ctx, v, false) }},
+	"state": {derivedColumns, func(b *backupReader, ctx context.Context, v []any) ([]any, error) { return b.record(ctx, v, true) }},
+}
+
+// record appends a record's derived columns, and indexes the words of a current
+// one.
+func (b *backupReader) record(ctx context.Context, values []any, current bool) ([]any, error) {
+	sc := newScanner(certstate.InRow)
 	row := valueRow{values[0], values[3]}
-	row = append(row, values[4:4+1+len(columns(certstate.All))]...)
+	row = append(row, values[4:4+1+len(columns(certstate.InRow))]...)
 	if err := sc.scan(row); err != nil {
 		return nil, err
 	}
-	if t.Name == "state" {
+	if current {
 		tenant := Tenant{no: values[2].(int64)}
 		if err := eachWords(distinctWords(&sc.state), tenant, sc.k, insertWords, func(text string, args ...any) error {
 			return b.exec(ctx, text, args...)
@@ -203,7 +251,7 @@ func (b *backupReader) derive(ctx context.Context, t *restoring, values []any) (
 			return nil, err
 		}
 	}
-	return appendDerived(values, &sc.state), nil
+	return appendDerived(values, sc.k, &sc.state), nil
 }
 
 // exec runs a statement that is prepared once.

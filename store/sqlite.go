@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -30,7 +31,10 @@ var sqlite = dialect{
 	total:     func(x string, _ odata.Type) string { return "sum(" + x + ")" },
 	average:   func(x string) string { return "avg(" + x + ")" },
 	unindexed: "+",
-	begin:     "BEGIN IMMEDIATE", snapshot: "BEGIN",
+	// SQLite waits for a lock in ever longer sleeps, which can miss every moment
+	// between another program's transactions: the writer asks each millisecond.
+	session: "PRAGMA busy_timeout=1",
+	begin:   "BEGIN IMMEDIATE", snapshot: "BEGIN",
 
 	migrations: sqliteMigrations, derivedSince: 2,
 	version: func(ctx context.Context, q querier) (v int, err error) {
@@ -45,6 +49,7 @@ var sqlite = dialect{
 	haveIndexes: "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL",
 	// Another program that opens the file may be faster.
 	makeIndex: func(_, text string) string { return strings.Replace(text, "INDEX", "INDEX IF NOT EXISTS", 1) },
+	space:     sqliteSpace, compact: compactSQLite,
 }
 
 // rebind turns PostgreSQL's $1 into SQLite's ?1: to SQLite $1 is a name.
@@ -52,13 +57,20 @@ func rebind(text string) string { return strings.ReplaceAll(text, "$", "?") }
 
 func openSQLiteStore(s *Store, url string, o Options) (err error) {
 	s.path = strings.TrimPrefix(url, "sqlite:")
-	if err := checkSQLiteFile(s.path); err != nil {
+	empty, err := checkSQLiteFile(s.path)
+	if err == nil && empty {
+		err = newSQLite(s.path)
+	}
+	if err != nil {
 		return err
 	}
 	if o.Serve {
 		if s.lock, err = lockFile(s.path); err != nil {
 			return err
 		}
+	}
+	if err := checkLog(s.path, o.Serve); err != nil {
+		return errors.Join(err, s.unlock())
 	}
 	s.write = openSQLite(s.path, writePragmas, 2) // the writer's and the checkpointer's
 	s.read = openSQLite(s.path, readPragmas, readConns())
@@ -109,37 +121,40 @@ const applicationID = 0x43727453
 // so that a file of somebody else's, or of a newer release, is refused
 // untouched. It creates a missing file with mode 0600; SQLite gives the WAL
 // the same mode.
-func checkSQLiteFile(path string) error {
+func checkSQLiteFile(path string) (empty bool, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
+		return false, err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
+		return false, unwritable(path, err)
+	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if st.Mode().Perm()&0o077 != 0 {
 		if err := f.Chmod(0o600); err != nil {
-			return fmt.Errorf("%s can be read by others and cannot be made private: %w", path, err)
+			return false, fmt.Errorf("%s can be read by others and cannot be made private: %w", path, err)
 		}
 	}
 	header := make([]byte, 100) // SQLite database header, https://www.sqlite.org/fileformat.html §1.3
 	n, err := io.ReadFull(f, header)
 	if n == 0 {
-		return nil
+		return true, nil
 	}
 	id := binary.BigEndian.Uint32(header[68:])
 	if err != nil || !strings.HasPrefix(string(header), "SQLite format 3\x00") || id != applicationID && id != 0 {
-		return fmt.Errorf("%s is not a database of certstate", path)
+		return false, fmt.Errorf("%s is not a database of certstate", path)
 	}
 	if v := binary.BigEndian.Uint32(header[60:]); int(v) > len(sqliteMigrations()) {
-		return newerError(path, int(v), len(sqliteMigrations()))
+		return false, newerError(path, int(v), len(sqliteMigrations()))
 	}
-	return nil
+	return false, nil
 }
 
 // lockFile takes the lock that one server holds for a database file. The error

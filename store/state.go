@@ -16,13 +16,18 @@ import (
 	"certstate/edm"
 )
 
-// columns lists the SQL columns of a set of properties, in table order.
+// columns lists the SQL columns of a set of properties, in table order. A
+// property that is kept apart is looked up.
 func columns(set certstate.Set) (names []string) {
 	for i := range certstate.Properties {
 		if !set.Has(i) {
 			continue
 		}
 		p := &certstate.Properties[i]
+		if p.Is(certstate.Apart) {
+			names = append(names, certificateOf)
+			continue
+		}
 		for _, suffix := range p.Field(&certstate.State{}).Suffixes() {
 			names = append(names, p.Column+suffix)
 		}
@@ -32,7 +37,7 @@ func columns(set certstate.Set) (names []string) {
 
 // rowColumns are the columns of a record's row that change with it: ver, absent,
 // properties, and what is derived from them.
-var rowColumns = slices.Concat([]string{"ver", "absent"}, columns(certstate.All), derivedColumns)
+var rowColumns = slices.Concat([]string{"ver", "absent"}, columns(certstate.InRow), derivedColumns)
 
 // stateColumns lists the columns of state.
 var stateColumns = "k, part, tenant, " + strings.Join(rowColumns, ", ")
@@ -85,8 +90,14 @@ func selectFrom(set certstate.Set, source, rest string) string {
 
 const byID = "part = $2 AND id = $3"
 
-// appendRow appends the values of every column from ver on.
-func appendRow(args []any, s *certstate.State) []any {
+// appendRow appends the values of every column from ver on, of a record with
+// key k.
+func appendRow(args []any, k int64, s *certstate.State) []any {
+	return appendDerived(appendValues(args, s), k, s)
+}
+
+// appendValues appends version, absent and properties.
+func appendValues(args []any, s *certstate.State) []any {
 	var absent int64
 	for i := range certstate.Properties {
 		if certstate.Properties[i].Field(s).IsNull() {
@@ -95,9 +106,11 @@ func appendRow(args []any, s *certstate.State) []any {
 	}
 	args = append(args, s.Version, absent)
 	for i := range certstate.Properties {
-		args = certstate.Properties[i].Field(s).AppendSQL(args)
+		if certstate.InRow.Has(i) {
+			args = certstate.Properties[i].Field(s).AppendSQL(args)
+		}
 	}
-	return appendDerived(args, s)
+	return args
 }
 
 // scanner reads rows of selectState into one State, reused.
@@ -122,10 +135,12 @@ func newScanner(set certstate.Set) *scanner {
 	sc.fields = make([]field, 0, len(certstate.Properties))
 	sc.targets = append(sc.targets, edm.Int64Column(&sc.k), edm.Int64Column(&sc.state.Version), edm.Int64Column(&sc.absent))
 	for i := range certstate.Properties {
+		f := field{certstate.Properties[i].Field(&sc.state), i}
 		if set.Has(i) {
-			f := field{certstate.Properties[i].Field(&sc.state), i}
-			sc.fields = append(sc.fields, f)
 			sc.targets = f.AppendScan(sc.targets)
+		}
+		if set.Has(i) || !certstate.InRow.Has(i) { // whether there is one is known without reading it
+			sc.fields = append(sc.fields, f)
 		}
 	}
 	return sc
@@ -183,7 +198,8 @@ func (s *Store) Get(ctx context.Context, t Tenant, id string, set certstate.Set)
 }
 
 // Create adds a record and returns it as stored. Without an id it gets a GUID;
-// an id in use is a Conflict.
+// an id in use is a Conflict, unless the record is what the same request made a
+// moment ago (repeat.go).
 func (s *Store) Create(ctx context.Context, t Tenant, in certstate.State, by certstate.Cause) (*certstate.State, error) {
 	if !in.ID.Valid {
 		in.ID = edm.Str(uuid.NewString())
@@ -191,7 +207,16 @@ func (s *Store) Create(ctx context.Context, t Tenant, in certstate.State, by cer
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
-	err := s.doIn(ctx, t, func(tx *tx) error { return tx.create(t, &in, by) })
+	if err := observe(&in, certstate.All); err != nil {
+		return nil, err
+	}
+	err := s.doIn(ctx, t, func(tx *tx) error {
+		out, err := tx.once(t, by.Once, func() (*certstate.State, error) { return tx.createOnce(t, &in, by) })
+		if err == nil {
+			in = *out
+		}
+		return err
+	})
 	return &in, err
 }
 
@@ -204,20 +229,32 @@ func (tx *tx) create(t Tenant, st *certstate.State, by certstate.Cause) error {
 	if err != nil {
 		return err
 	}
+	if err := tx.findShared(t, st, certstate.All); err != nil {
+		return err
+	}
 	st.Version = h.n + 1
 	st.Created, st.Modified = h.now, h.now
 	args := append(make([]any, 0, 48), k, t.part(), t.no)
-	n, err := tx.exec(insertState, appendRow(args, st)...)
+	n, err := tx.exec(insertState, appendRow(args, k, st)...)
 	if err != nil {
 		return fmt.Errorf("insert state: %w", err)
 	}
 	if n == 0 {
 		return certstate.Errorf(certstate.Conflict, "id", "A certificate state with id '%s' already exists.", st.ID.S)
 	}
+	if err := tx.keepCertificate(t, st); err != nil {
+		return err
+	}
 	if err := tx.addWords(t, k, distinctWords(st)); err != nil {
 		return err
 	}
-	return tx.log(h, st.ID.S, certstate.CreatedKind, 1, by)
+	if err := tx.log(h, st.ID.S, certstate.CreatedKind, 1, by); err != nil {
+		return err
+	}
+	if st.Findings&certstate.SharedCertificate == 0 {
+		return nil
+	}
+	return tx.settleHolders(t, by, st)
 }
 
 // Match says which version a conditional write is for; nil is any.
@@ -226,8 +263,8 @@ type Match func(version int64) bool
 // Update gives the record the values that the properties of set have in the
 // patch, and returns it as stored. A patch that changes nothing leaves no trace.
 func (s *Store) Update(ctx context.Context, t Tenant, id string, patch *certstate.State, set certstate.Set, match Match, by certstate.Cause) (out *certstate.State, err error) {
-	err = s.doIn(ctx, t, func(tx *tx) error {
-		out, err = tx.update(t, id, patch, set, match, by)
+	err = s.doIn(ctx, t, func(tx *tx) (err error) {
+		out, err = tx.once(t, by.Once, func() (*certstate.State, error) { return tx.update(t, id, patch, set, match, by) })
 		return err
 	})
 	return out, err
@@ -246,6 +283,12 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 	if !certstate.Assign(&out, patch, set) {
 		return &out, nil
 	}
+	if err := observe(&out, set); err != nil {
+		return nil, err
+	}
+	if err := tx.findShared(t, &out, set); err != nil {
+		return nil, err
+	}
 	if err := out.Validate(); err != nil {
 		return nil, err
 	}
@@ -254,8 +297,11 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 		return nil, fmt.Errorf("keep the version before: %w", err)
 	}
 	args := append(make([]any, 0, 48), t.no, t.part(), id)
-	if err := tx.later(updateState, appendRow(args, &out)...); err != nil {
+	if err := tx.later(updateState, appendRow(args, old.k, &out)...); err != nil {
 		return nil, fmt.Errorf("update state: %w", err)
+	}
+	if err := tx.keepCertificate(t, &out); err != nil {
+		return nil, err
 	}
 	before, after := distinctWords(&old.State), distinctWords(&out)
 	if err := tx.removeWords(t, old.k, without(before, after)); err != nil {
@@ -264,12 +310,21 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 	if err := tx.addWords(t, old.k, without(after, before)); err != nil {
 		return nil, err
 	}
-	return &out, tx.log(h, id, certstate.UpdatedKind, 0, by)
+	if err := tx.log(h, id, certstate.UpdatedKind, 0, by); err != nil {
+		return nil, err
+	}
+	if set == findingsSet {
+		return &out, nil
+	}
+	return &out, tx.settleHolders(t, by, &old.State, &out)
 }
 
 // Delete removes a record.
 func (s *Store) Delete(ctx context.Context, t Tenant, id string, match Match, by certstate.Cause) error {
-	return s.doIn(ctx, t, func(tx *tx) error { return tx.delete(t, id, match, by) })
+	return s.doIn(ctx, t, func(tx *tx) error {
+		_, err := tx.once(t, by.Once, func() (*certstate.State, error) { return nil, tx.delete(t, id, match, by) })
+		return err
+	})
 }
 
 func (tx *tx) delete(t Tenant, id string, match Match, by certstate.Cause) error {
@@ -290,7 +345,10 @@ func (tx *tx) delete(t Tenant, id string, match Match, by certstate.Cause) error
 	if err := tx.removeWords(t, old.k, distinctWords(&old.State)); err != nil {
 		return err
 	}
-	return tx.log(h, id, certstate.DeletedKind, -1, by)
+	if err := tx.log(h, id, certstate.DeletedKind, -1, by); err != nil {
+		return err
+	}
+	return tx.settleHolders(t, by, &old.State)
 }
 
 func (tx *tx) find(t Tenant, id string, match Match) (*stored, error) {

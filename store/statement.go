@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"certstate"
 )
@@ -42,9 +43,12 @@ type statement struct {
 	text     string
 }
 
-// readTries is how often a read is tried: a server that has restarted leaves
-// connections in the pool that fail once.
-const readTries = 4
+// A read is tried so often, and for so long, as connections of the pool may fail
+// that a server which has restarted left behind.
+const (
+	readTries = postgresReaders + 2
+	readAgain = time.Second
+)
 
 func (st statement) QueryContext(ctx context.Context, args ...any) (rows *sql.Rows, err error) {
 	if st.prepared != nil {
@@ -55,9 +59,10 @@ func (st statement) QueryContext(ctx context.Context, args ...any) (rows *sql.Ro
 			return rows, err
 		}
 	}
+	began := time.Now()
 	for range readTries {
 		rows, err = st.db.QueryContext(ctx, st.text, args...)
-		if err == nil || ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil || time.Since(began) > readAgain {
 			break
 		}
 		if f := st.d.fault(err); f == nil || !f.lost {

@@ -35,10 +35,11 @@ type Store struct {
 	rare     int           // rareUpTo, and
 	limit    time.Duration // statementTime, and
 	patience time.Duration // resolveTime, which tests set
+	repeats  time.Duration // as in Options
 
 	distributed bool // records are, by part (part.go)
 
-	watching chan struct{} // holds an entry for each query that may take long
+	watching *Lane // of queries that may take long
 	tenants  tenantCache
 	queries  statements
 	counts   counts
@@ -49,6 +50,10 @@ type Store struct {
 	wg     sync.WaitGroup
 	stop   chan struct{}
 	failed atomic.Pointer[error] // set once a write may not have reached the disk
+
+	probing   time.Duration         // probeEvery, which tests set
+	unwritten atomic.Pointer[fault] // why changes are refused, nil while they are taken
+	unread    atomic.Pointer[fault] // set once a read found the file damaged
 }
 
 // Options say how a database is opened.
@@ -59,6 +64,9 @@ type Options struct {
 	// History is how long changes and past versions are kept, 0 for ever. The
 	// server sees to it.
 	History time.Duration
+	// Repeats is how long after it was first sent a request may be repeated, at
+	// most what History is; 0: none may.
+	Repeats time.Duration
 	// ReadDatabase is the URL of a replica of the database that long reads are
 	// answered from, "" for none. See replica.go.
 	ReadDatabase string
@@ -76,7 +84,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, txTime: d.txTime, patience: resolveTime, watching: make(chan struct{}, max(1, readConns()-2)), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
+	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, txTime: d.txTime, patience: resolveTime, repeats: o.Repeats, probing: probeEvery, watching: NewLane(max(1, readConns()-2), maxWaiting), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
 	s.queries.d = d
 	if s.now == nil {
 		s.now = time.Now
@@ -92,6 +100,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	if o.Serve && o.History > 0 {
 		s.wg.Go(func() { s.pruner(o.History) })
+	}
+	if o.Serve && o.Repeats > 0 {
+		s.wg.Go(s.forgetter)
 	}
 	return s, nil
 }
@@ -111,6 +122,11 @@ func (s *Store) start(ctx context.Context) error {
 	}
 	if err := ensureIndexes(ctx, s.d, conn); err != nil {
 		return errors.Join(err, conn.Close())
+	}
+	if s.d.session != "" {
+		if err := execute(ctx, conn, s.d.session); err != nil {
+			return errors.Join(err, conn.Close())
+		}
 	}
 	w := &writer{store: s, conn: conn, stmts: map[string]*sql.Stmt{}}
 	s.wg.Go(w.run)
@@ -136,25 +152,19 @@ func (s *Store) Close() error {
 
 func (s *Store) release() error {
 	s.queries.close()
-	err := errors.Join(s.read.Close(), s.write.Close())
+	err := errors.Join(s.read.Close(), s.write.Close(), s.unlock())
 	if s.replica != nil {
 		err = errors.Join(err, s.replica.close())
-	}
-	if s.lock != nil {
-		err = errors.Join(err, s.lock.Close())
 	}
 	return err
 }
 
-// Ready reports why the store cannot serve at the moment, or nil.
-func (s *Store) Ready(ctx context.Context) error {
-	if err := s.failed.Load(); err != nil {
-		return *err
+// unlock gives the lock of the one server back, if the store has it.
+func (s *Store) unlock() error {
+	if s.lock == nil {
+		return nil
 	}
-	if s.closed.Load() {
-		return errClosed
-	}
-	return s.read.PingContext(ctx)
+	return s.lock.Close()
 }
 
 var errClosed = certstate.Errorf(certstate.Unavailable, "", "The server is shutting down. Try again.")

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -330,6 +331,26 @@ func TestFilesOfOthersStayUntouched(t *testing.T) {
 		if after, _ := os.ReadFile(file); string(after) != string(tc.content) {
 			t.Errorf("%s: the file was changed", name)
 		}
+	}
+}
+
+// A newer release that was killed left its schema in the write-ahead log alone.
+func TestNewerLogStaysUntouched(t *testing.T) {
+	from, path := filepath.Join(t.TempDir(), "register.db"), filepath.Join(t.TempDir(), "register.db")
+	s, _ := open(t, "sqlite:"+from)
+	if err := s.MarkNewer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{"", "-wal"} {
+		copyFile(t, path+suffix, from+suffix)
+	}
+	file, log := read(t, path), read(t, path+"-wal")
+	_, err := store.Open(t.Context(), "sqlite:"+path, store.Options{Serve: true, Log: quiet})
+	if err == nil || !strings.Contains(err.Error(), "made by a newer certstate") {
+		t.Error(err)
+	}
+	if !bytes.Equal(file, read(t, path)) || !bytes.Equal(log, read(t, path+"-wal")) {
+		t.Error("the files were changed")
 	}
 }
 

@@ -21,7 +21,10 @@ type Tenant struct {
 	Name      string
 	Suspended bool
 	Created   edm.DateTimeOffset
-	no        int64
+	// Epoch is 0, or a number that the register got when it was restored from a
+	// backup: versions with the same number, but of another epoch, are others.
+	Epoch int64
+	no    int64
 }
 
 // part is where a record of the tenant lives. A tenant has one part.
@@ -38,11 +41,14 @@ type cachedTenant struct {
 	until time.Time
 }
 
-const tenantColumns = "tenant, no, name, status, created"
+const (
+	tenantColumns = "tenant, no, name, status, created"
+	selectTenant  = "SELECT " + tenantColumns + ", coalesce((SELECT n FROM counter WHERE name = 'epoch'), 0) FROM tenant"
+)
 
 func scanTenant(row rowScanner) (t Tenant, err error) {
 	var status string
-	err = row.Scan(&t.ID, &t.no, &t.Name, &status, &t.Created.Ticks)
+	err = row.Scan(&t.ID, &t.no, &t.Name, &status, &t.Created.Ticks, &t.Epoch)
 	t.Suspended = status == "suspended"
 	return t, err
 }
@@ -52,7 +58,7 @@ func (s *Store) Tenant(ctx context.Context, id string) (Tenant, error) {
 	if c, ok := s.tenants.m.Load(id); ok && time.Now().Before(c.(cachedTenant).until) {
 		return c.(cachedTenant).Tenant, nil
 	}
-	st, err := s.queries.get(s.read, query{rest: "SELECT " + tenantColumns + " FROM tenant WHERE tenant = $1"})
+	st, err := s.queries.get(s.read, query{rest: selectTenant + " WHERE tenant = $1"})
 	if err != nil {
 		return Tenant{}, err
 	}
@@ -73,7 +79,7 @@ func noTenant(id string) error {
 
 // Tenants lists the enrolled tenants in the order of their enrolment.
 func (s *Store) Tenants(ctx context.Context) (list []Tenant, err error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT "+tenantColumns+" FROM tenant ORDER BY no")
+	rows, err := s.read.QueryContext(ctx, selectTenant+" ORDER BY no")
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +159,7 @@ func (s *Store) RemoveTenant(ctx context.Context, id string, withData bool) erro
 			return certstate.Errorf(certstate.Conflict, "tenant",
 				"Tenant %s has %d certificates and a log of %d changes: suspend it instead, or remove it with its data.", id, h.live, h.n)
 		}
-		for _, table := range []string{"word", "state", "past", "change", "seq"} {
+		for _, table := range []string{"word", "state", "past", "change", "once", "certificate", "seq"} {
 			if _, err := tx.exec("DELETE FROM "+table+" WHERE tenant = $1 AND part = $2", t.no, t.part()); err != nil {
 				return fmt.Errorf("delete from %s: %w", table, err)
 			}

@@ -2,9 +2,15 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+
+	"certstate"
 )
 
 // Verify reports where the tables do not fit together: versions and changes,
@@ -14,7 +20,7 @@ func (s *Store) Verify(ctx context.Context, tell Progress) error {
 	return s.snapshot(ctx, func(conn *sql.Conn) error {
 		v := &verifier{conn: conn, d: s.d, words: map[int]*sql.Stmt{}}
 		defer v.close()
-		return errors.Join(v.file(ctx), v.versions(ctx), v.derived(ctx, tell))
+		return errors.Join(v.file(ctx), v.versions(ctx), v.log(ctx), v.past(ctx), v.certificates(ctx), v.derived(ctx, tell))
 	})
 }
 
@@ -54,9 +60,19 @@ var misfits = map[string]string{
 		WHERE ver > (SELECT floor FROM seq WHERE seq.part = v.part) AND NOT EXISTS (SELECT 1 FROM change c WHERE c.part = v.part AND c.n = v.ver)`,
 	"heads that are not the last change": `SELECT count(*) FROM seq WHERE n <> coalesce((SELECT max(n) FROM change c WHERE c.part = seq.part), floor)
 		OR at <> coalesce((SELECT at FROM change c WHERE c.part = seq.part AND c.n = seq.n), floor_at)`,
-	"gaps in the log": `SELECT count(*) FROM seq WHERE n - floor <> (SELECT count(*) FROM change c WHERE c.part = seq.part)`,
-	"times that fall": `SELECT count(*) FROM change c JOIN change d ON d.part = c.part AND d.n = c.n + 1 WHERE d.at < c.at`,
-	"wrong counts":    `SELECT count(*) FROM seq WHERE live <> (SELECT count(*) FROM state s WHERE s.part = seq.part)`,
+	"gaps in the log":              `SELECT count(*) FROM seq WHERE n - floor <> (SELECT count(*) FROM change c WHERE c.part = seq.part)`,
+	"times that fall":              `SELECT count(*) FROM change c JOIN change d ON d.part = c.part AND d.n = c.n + 1 WHERE d.at < c.at`,
+	"logs that begin at no change": "SELECT count(*) FROM seq -- of every tenant\nWHERE floor = 0 AND floor_at <> 0",
+	"logs of no tenant":            "SELECT count(*) FROM seq WHERE tenant NOT IN (SELECT no FROM tenant)",
+	"tenants without a log":        "SELECT count(*) FROM tenant WHERE no NOT IN (SELECT tenant FROM seq)",
+	"rows in a part of another tenant": `SELECT count(*) FROM (SELECT part, tenant FROM seq UNION ALL SELECT part, tenant FROM state UNION ALL
+		SELECT part, tenant FROM past UNION ALL SELECT part, tenant FROM change UNION ALL SELECT part, tenant FROM once UNION ALL SELECT part, tenant FROM certificate UNION ALL SELECT part, tenant FROM word) r WHERE part / 65536 <> tenant`,
+	"tenants with a status there is not": "SELECT count(*) FROM tenant WHERE status NOT IN ('active', 'suspended')",
+	"repeatable requests whose answer is not there": `SELECT count(*) FROM once o JOIN seq ON seq.part = o.part WHERE o.ver > seq.n OR o.id <> '' AND o.ver > seq.floor AND
+		NOT EXISTS (SELECT 1 FROM state s WHERE s.part = o.part AND s.id = o.id AND s.ver = o.ver) AND NOT EXISTS (SELECT 1 FROM past p WHERE p.part = o.part AND p.id = o.id AND p.ver = o.ver)`,
+	"versions without the certificate they have": fmt.Sprintf(`SELECT count(*) FROM (SELECT part, absent, thumbprint_sha256_hex FROM state UNION ALL SELECT part, absent, thumbprint_sha256_hex FROM past) v
+		WHERE absent & %d = 0 AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.part = v.part AND c.sha256 = v.thumbprint_sha256_hex)`, certificateSet),
+	"wrong counts": `SELECT count(*) FROM seq WHERE live <> (SELECT count(*) FROM state s WHERE s.part = seq.part)`,
 }
 
 func (v *verifier) versions(ctx context.Context) (err error) {
@@ -101,21 +117,116 @@ func (v *verifier) derived(ctx context.Context, tell Progress) error {
 // batch reads some records after the one with key last, and compares their
 // derived columns.
 func (v *verifier) batch(ctx context.Context, last int64) (list []stored, err error) {
-	derived := make([]string, len(derivedColumns))
-	var head []any
-	for i := range derived {
-		head = append(head, &derived[i])
-	}
-	err = eachStored(ctx, v.d, v.conn, last, derivedColumns, head, func(r *stored) error {
-		for i, want := range appendDerived(nil, &r.State) {
-			if derived[i] != want {
-				return fmt.Errorf("%s of %s is %q, want %q", derivedColumns[i], r.ID.S, derived[i], want)
-			}
-		}
+	d := newDerived()
+	err = eachStored(ctx, v.d, v.conn, last, derivedColumns, d.targets, func(r *stored) error {
 		list = append(list, *r)
-		return nil
+		return d.check(r.k, &r.State)
 	})
 	return list, err
+}
+
+// derivedRow is the derived columns of a row that is read.
+type derivedRow struct {
+	values  []any
+	targets []any
+}
+
+func newDerived() *derivedRow {
+	d := &derivedRow{values: make([]any, len(derivedColumns))}
+	for i := range d.values {
+		d.targets = append(d.targets, &d.values[i])
+	}
+	return d
+}
+
+// check compares them with what the record makes them.
+func (d *derivedRow) check(k int64, s *certstate.State) error {
+	for i, want := range appendDerived(nil, k, s) {
+		if d.values[i] == want || derivedColumns[i] == "digest" && d.values[i] == int64(0) {
+			continue
+		}
+		return fmt.Errorf("version %d of record %q has the %s %q, and should have %q: a value was changed", s.Version, s.ID.S, derivedColumns[i], fmt.Sprint(d.values[i]), fmt.Sprint(want))
+	}
+	return nil
+}
+
+// past compares the derived columns of the versions that ended.
+func (v *verifier) past(ctx context.Context) error {
+	rows, err := v.conn.QueryContext(ctx, "SELECT "+strings.Join(slices.Concat(derivedColumns, []string{"k", "ver", "absent"}, columns(certstate.InRow)), ", ")+" FROM past -- of every tenant")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	d, sc := newDerived(), newScanner(certstate.InRow)
+	sc.targets = slices.Concat(d.targets, sc.targets)
+	for rows.Next() {
+		if err := sc.scan(rows); err != nil {
+			return err
+		}
+		if err := d.check(sc.k, &sc.state); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// certificates compares certificates with the digests by which they are known.
+func (v *verifier) certificates(ctx context.Context) error {
+	rows, err := v.conn.QueryContext(ctx, "SELECT sha256, der FROM certificate -- of every tenant")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		var der []byte
+		if err := rows.Scan(&name, &der); err != nil {
+			return err
+		}
+		if sum := sha256.Sum256(der); hex.EncodeToString(sum[:]) != name {
+			return fmt.Errorf("the certificate with the SHA-256 %q has another: it was changed", name)
+		}
+	}
+	return rows.Err()
+}
+
+// log compares the digests of changes, and of where logs begin.
+func (v *verifier) log(ctx context.Context) error {
+	for _, text := range []string{
+		"SELECT digest, tenant, " + changeColumns + " FROM change",
+		"SELECT digest, floor, floor_at FROM seq -- of every tenant\nWHERE floor > 0",
+	} {
+		if err := v.digests(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// digests compares the first column of a query with the digest of the others.
+func (v *verifier) digests(ctx context.Context, text string) error {
+	rows, err := v.conn.QueryContext(ctx, text)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		return err
+	}
+	values, targets := make([]any, len(names)), make([]any, len(names))
+	for i := range values {
+		targets[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(targets...); err != nil {
+			return err
+		}
+		if values[0] != int64(0) && values[0] != digest(values[1:]...) {
+			return fmt.Errorf("a row of the log has a digest that is not its values': %q", fmt.Sprint(values[1:]...))
+		}
+	}
+	return rows.Err()
 }
 
 // indexed reports which of a record's words are not in the index.

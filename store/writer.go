@@ -47,7 +47,7 @@ func (s *Store) enqueue(j *job) error {
 		return errClosed
 	}
 	if err := s.failed.Load(); err != nil {
-		return certstate.Errorf(certstate.Unavailable, "", "The register takes no changes: its disk failed. It must be restarted.")
+		return faultEnded.of(nil)
 	}
 	select {
 	case s.queue <- j:
@@ -62,22 +62,22 @@ type writer struct {
 	store *Store
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
+	most  int // jobs in the next transaction
 	lastK int64
 	gone  map[int64]time.Time // the parts that could not be reached, and when
 	node  *node               // nil: none was taken yet, or the dialect has none
+
+	warned time.Time // that the clock has stepped back
 }
 
 func (w *writer) run() {
-	defer func() {
-		if w.conn != nil {
-			_ = w.conn.Close()
-		}
-	}()
+	defer w.close()
+	w.most = maxBatch
 	batch := make([]*job, 0, maxBatch)
 	for j := range w.store.queue {
 		batch = append(batch[:0], j)
 	fill:
-		for len(batch) < maxBatch {
+		for len(batch) < w.most {
 			select {
 			case j, ok := <-w.store.queue:
 				if !ok {
@@ -94,12 +94,25 @@ func (w *writer) run() {
 	}
 }
 
+// close gives the connection back. Statements prepared on it are closed by
+// nobody else, and with one left open SQLite never closes the file: the
+// write-ahead log would stay after a clean end.
+func (w *writer) close() {
+	for _, st := range w.stmts {
+		_ = st.Close()
+	}
+	if w.conn != nil {
+		_ = w.conn.Close()
+	}
+}
+
 // commit runs the jobs in one transaction and answers each. If a statement
 // fails, all is undone and each job runs again in a transaction of its own, so
-// that only the one at fault hears of it.
+// that only the one at fault hears of it. A fault of the engine's is all of theirs,
+// though a full disk may have room for some.
 func (w *writer) commit(batch []*job) {
 	answers, fault, err := w.persist(batch)
-	if err != nil && len(batch) > 1 && w.store.failed.Load() == nil && (fault == nil || !fault.lost) {
+	if err != nil && len(batch) > 1 && (fault == nil || fault == faultFull || !fault.lasting()) {
 		for _, j := range batch {
 			w.commit([]*job{j})
 		}
@@ -116,10 +129,10 @@ func (w *writer) commit(batch []*job) {
 
 // persist tries the transaction again where that may help and cannot do harm.
 func (w *writer) persist(batch []*job) (answers []error, f *fault, err error) {
-	if failed := w.store.failed.Load(); failed != nil {
-		return nil, nil, *failed
+	if w.store.failed.Load() != nil {
+		return nil, faultDamaged, faultEnded.of(nil)
 	}
-	part, tries := batch[0].part, w.tries(batch[0].part)
+	began, part, tries := time.Now(), batch[0].part, w.tries(batch[0].part)
 	for try := 1; ; try++ {
 		ctx, cancel := context.Background(), context.CancelFunc(func() {})
 		if w.store.txTime > 0 {
@@ -127,10 +140,11 @@ func (w *writer) persist(batch []*job) (answers []error, f *fault, err error) {
 		}
 		answers, err = w.attempt(ctx, batch)
 		cancel()
+		w.fit(time.Since(began))
 		if err == nil {
 			return answers, nil, nil
 		}
-		if f = w.store.d.fault(err); f == nil || !f.again || try >= tries {
+		if f = w.store.d.fault(err); f == nil || !f.again || try >= tries || time.Since(began) > tryTime {
 			if f != nil && f.lost {
 				w.away(part)
 			}
@@ -144,12 +158,23 @@ func (w *writer) persist(batch []*job) (answers []error, f *fault, err error) {
 	}
 }
 
+// fit has the next transaction be smaller if this one took a good part of the time
+// it may take, as behind a slow network: more changes than it has time for would
+// all fail together.
+func (w *writer) fit(took time.Duration) {
+	if limit := w.store.d.txTime; limit > 0 && took > limit/4 {
+		w.most = max(1, w.most/4)
+	} else {
+		w.most = min(maxBatch, 2*w.most)
+	}
+}
+
 func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, err error) {
 	if err := w.ready(ctx); err != nil {
 		return nil, err
 	}
 	tx := &tx{w: w, ctx: ctx, now: w.store.ticks()}
-	if err := tx.later(w.store.d.begin); err != nil {
+	if err := tx.begin(); err != nil {
 		return nil, err
 	}
 	answers = make([]error, len(batch))
@@ -180,6 +205,11 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 		}
 		w.store.log.Info("a commit whose answer was lost was found to have happened", "error", err)
 	}
+	for _, h := range tx.heads {
+		if h.changed {
+			w.store.taking()
+		}
+	}
 	return answers, nil
 }
 
@@ -189,19 +219,35 @@ var errEarly = errors.New("the engine ended the wait for a synchronous standby: 
 
 // end commits.
 func (w *writer) end(ctx context.Context) error {
-	w.warned()
+	w.early()
 	if err := w.simple(ctx, "COMMIT"); err != nil {
 		return err
 	}
-	if w.warned() {
+	if w.early() {
 		return errEarly
 	}
 	return nil
 }
 
-// warned reports whether the engine has warned of what it answered since this
+// early reports whether the engine has warned of what it answered since this
 // was last asked.
-func (w *writer) warned() bool { return w.store.d.warned != nil && w.store.d.warned(w.conn) }
+func (w *writer) early() bool { return w.store.d.warned != nil && w.store.d.warned(w.conn) }
+
+// busyTime is how long the writer waits for another program's transaction.
+const busyTime = 5 * time.Second
+
+func (tx *tx) begin() error {
+	w := tx.w
+	if w.store.d.driverPrepares {
+		return tx.later(w.store.d.begin)
+	}
+	for began := time.Now(); ; {
+		err := w.simple(tx.ctx, w.store.d.begin)
+		if err == nil || w.store.d.fault(err) != faultBusy || time.Since(began) > busyTime {
+			return err
+		}
+	}
+}
 
 // ready sees to it that there is a connection, and a number if one is needed.
 func (w *writer) ready(ctx context.Context) error {
@@ -258,11 +304,9 @@ func (w *writer) judge(f *fault, err error) error {
 	case f == nil:
 		return err
 	case f.ends:
-		failure := fmt.Errorf("writing has ended until a restart: %w", err)
-		w.store.failed.CompareAndSwap(nil, &failure)
-		w.store.log.Error("the database failed; no more writes are accepted", "error", err)
-	case f.lost:
-		w.store.log.Warn("changes are refused", "error", err)
+		w.store.end(err)
+	default:
+		w.store.refusing(f, err)
 	}
 	return f.of(err)
 }
@@ -357,6 +401,21 @@ func (tx *tx) row(text string, args ...any) rowScanner {
 	return st.QueryRowContext(tx.ctx, args...)
 }
 
+// rows is the rows of a query, which the caller closes before the next statement.
+func (tx *tx) rows(text string, args ...any) (*sql.Rows, error) {
+	if tx.w.store.d.driverPrepares {
+		if err := tx.sendWaiting(); err != nil {
+			return nil, err
+		}
+		return tx.w.conn.QueryContext(tx.ctx, tx.w.store.d.rebind(text), args...)
+	}
+	st, err := tx.w.prepared(text)
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(tx.ctx, args...)
+}
+
 type rowScanner interface{ Scan(targets ...any) error }
 
 type failedRow struct{ err error }
@@ -394,6 +453,7 @@ func (tx *tx) head(t Tenant) (*head, error) {
 		return nil, fmt.Errorf("read the log's head: %w", err)
 	}
 	if at > h.now.Ticks {
+		tx.w.clockBehind(time.Duration(at-h.now.Ticks) * 100)
 		h.now = edm.DateTimeOffset{Ticks: at}
 	}
 	if tx.heads == nil {
@@ -405,8 +465,9 @@ func (tx *tx) head(t Tenant) (*head, error) {
 
 // log writes the next change: the one that made, or ended, the version h.n+1.
 func (tx *tx) log(h *head, id string, kind certstate.ChangeKind, live int64, by certstate.Cause) error {
-	const insert = "INSERT INTO change (part, n, tenant, id, kind, actor, reason, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-	if err := tx.later(insert, h.t.part(), h.n+1, h.t.no, id, string(kind), by.Actor, by.Reason, h.now.Ticks); err != nil {
+	const insert = "INSERT INTO change (part, tenant, " + changeColumns + ", digest) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+	values := append(make([]any, 0, 9), h.t.part(), h.t.no, h.n+1, id, string(kind), by.Actor, by.Reason, h.now.Ticks)
+	if err := tx.later(insert, append(values, digest(values[1:]...))...); err != nil {
 		return fmt.Errorf("log change: %w", err)
 	}
 	h.n++

@@ -141,11 +141,17 @@ those of the records. Exit code 1, and what is wrong, if it is not.`,
 
 // progress says how far long work is, at most once in two seconds.
 func (a *app) progress(what string) store.Progress {
-	said := time.Now()
-	return func(rows int64) {
-		if time.Since(said) >= 2*time.Second {
-			said = time.Now()
-			fmt.Fprintf(a.err, "%d %s\n", rows, what)
+	say := a.said()
+	return func(rows int64) { say(fmt.Sprint(rows, " ", what)) }
+}
+
+// said writes what it is told, at most once in two seconds.
+func (a *app) said() func(string) {
+	last := time.Now()
+	return func(what string) {
+		if time.Since(last) >= 2*time.Second {
+			last = time.Now()
+			fmt.Fprintln(a.err, what)
 		}
 	}
 }

@@ -97,7 +97,7 @@ func (a *app) runDemo(ctx context.Context, set *demoSettings, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, "sqlite:"+filepath.Join(set.Data, "register.db"), store.Options{Serve: true, Log: log})
+	db, err := store.Open(ctx, "sqlite:"+filepath.Join(set.Data, "register.db"), store.Options{Serve: true, Log: log, Repeats: repeatMinutes * time.Minute})
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (a *app) runDemo(ctx context.Context, set *demoSettings, log *slog.Logger) 
 	if err := d.announce(a, set.Data, caFile); err != nil {
 		return err
 	}
-	return listen(ctx, l, certs, handler, drain, log)
+	return listen(ctx, l, 0, certs, handler, drain, log)
 }
 
 // baseURL is the address clients use: the name given to --listen, with the

@@ -18,7 +18,6 @@ import (
 
 	"certstate"
 	"certstate/edm"
-	"certstate/ingest"
 	"certstate/store"
 )
 
@@ -95,8 +94,7 @@ func deviceCertificate(authority *ca, i int, now time.Time) (certstate.State, er
 	if err != nil {
 		return certstate.State{}, err
 	}
-	st := ingest.FromCertificate(cert)
-	st.DeviceName, st.UserPrincipalName = edm.Str(device), edm.Str(upn)
+	st := certstate.State{Certificate: edm.Bin(cert.Raw), DeviceName: edm.Str(device), UserPrincipalName: edm.Str(upn)}
 	st.DeviceID, st.UserID = edm.Str(uuid.NewString()), edm.Str(uuid.NewSHA1(uuid.NameSpaceDNS, []byte(upn)).String())
 	st.PolicyID = edm.Str(uuid.NewSHA1(uuid.NameSpaceDNS, []byte(authority.cert.Subject.CommonName)).String())
 	st.Source = edm.Str("demo")

@@ -72,7 +72,7 @@ func (a *app) runImport(cmd *cobra.Command, set *importSettings, file string) (e
 		return err
 	}
 	defer source.Close() // only read
-	s, err := a.openToImport(cmd.Context(), set.database)
+	s, err := a.openAlone(cmd.Context(), set.database)
 	if err != nil {
 		return err
 	}
@@ -90,9 +90,9 @@ func (a *app) runImport(cmd *cobra.Command, set *importSettings, file string) (e
 	return err
 }
 
-// openToImport opens the database with the lock of its server, or beside the
+// openAlone opens the database with the lock of its server, or beside the
 // server that has it.
-func (a *app) openToImport(ctx context.Context, url string) (*store.Store, error) {
+func (a *app) openAlone(ctx context.Context, url string) (*store.Store, error) {
 	log := slog.New(slog.NewTextHandler(a.err, nil))
 	s, err := store.Open(ctx, url, store.Options{Serve: true, Log: log})
 	if errors.Is(err, store.ErrServed) {

@@ -65,7 +65,8 @@ func (a *app) runServer(ctx context.Context, set *settings, log *slog.Logger) (e
 			return err
 		}
 	}
-	db, err := store.Open(ctx, set.Database, store.Options{Serve: true, Log: log, ReadDatabase: set.ReadDatabase, History: time.Duration(set.HistoryDays) * 24 * time.Hour})
+	db, err := store.Open(ctx, set.Database, store.Options{Serve: true, Log: log, ReadDatabase: set.ReadDatabase,
+		History: time.Duration(set.HistoryDays) * 24 * time.Hour, Repeats: time.Duration(set.RepeatMinutes) * time.Minute})
 	if err != nil {
 		return err
 	}
@@ -75,6 +76,7 @@ func (a *app) runServer(ctx context.Context, set *settings, log *slog.Logger) (e
 		AuthorizationURI: authorizationURI(set.issuers[0].Template),
 		ClientID:         cmp.Or(set.ClientID, set.Audiences[0]),
 		Throttle:         set.throttle,
+		InFlight:         set.InFlight,
 		Log:              log,
 	}, auth.Config{Issuers: set.issuers, Audiences: set.Audiences, Log: log})
 	if err != nil {
@@ -85,7 +87,12 @@ func (a *app) runServer(ctx context.Context, set *settings, log *slog.Logger) (e
 		return fmt.Errorf("%w: choose another address with --listen", err)
 	}
 	log.Info("serving", "address", l.Addr().String(), "base_url", set.BaseURL, "tls", certs != nil, "version", buildVersion())
-	return listen(ctx, l, certs, server, server.Drain, log)
+	drain := func() {
+		server.Drain()
+		time.Sleep(time.Duration(set.Drain) * time.Second) // a balancer has to see it
+	}
+	defer reportOnSignal(log, server.Waiting)()
+	return listen(ctx, l, set.Connections, certs, server, drain, log)
 }
 
 // newAPI joins the rooms: store, auth, api.
@@ -110,10 +117,14 @@ func authorizationURI(template string) string {
 // shutdownTime is how long requests under way may take to finish.
 const shutdownTime = 20 * time.Second
 
-// listen serves until ctx ends or a signal comes, then finishes what was
-// accepted. A second signal ends it at once.
-func listen(ctx context.Context, l net.Listener, certs *tls.Config, h http.Handler, drain func(), log *slog.Logger) error {
+// listen serves until ctx ends or a signal comes, and while drain runs; then it
+// finishes what was accepted. A second signal ends it at once.
+func listen(ctx context.Context, l net.Listener, conns int, certs *tls.Config, h http.Handler, drain func(), log *slog.Logger) error {
+	limit := limitConns(l, cmp.Or(conns, defaultConns()))
+	l = limit
 	srv := &http.Server{
+		ConnState:         limit.track,
+		ConnContext:       limit.mark,
 		Handler:           h,
 		TLSConfig:         certs,
 		ReadHeaderTimeout: 5 * time.Second,

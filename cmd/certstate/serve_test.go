@@ -84,7 +84,7 @@ func TestGracefulStop(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- listen(ctx, l, nil, h, func() { drained.Store(true) }, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		ended <- listen(ctx, l, 0, nil, h, func() { drained.Store(true) }, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	}()
 	answer := make(chan error, 1)
 	go func() {

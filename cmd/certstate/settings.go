@@ -20,20 +20,24 @@ import (
 // settings are what a server needs to know. Each is a flag, an environment
 // variable and a line of the configuration file.
 type settings struct {
-	Database     string   // store.URLForms
-	ReadDatabase string   // a replica of it, for reads that may be long; "" for none
-	Listen       string   // HOST:PORT
-	BaseURL      string   // public root, https://host[:port], without /beta
-	Issuers      []string // see auth.ParseIssuer
-	Audiences    []string // the aud claims that mean this server
-	ClientID     string   // shown in WWW-Authenticate; default: the first audience
-	TLSCert      string   // PEM file, chain included; reloaded when it changes
-	TLSKey       string   // PEM file
-	HistoryDays  int      // how long changes and past versions are kept, 0 for ever
-	BehindProxy  bool     // plain HTTP on an address that is not loopback
-	Throttle     string   // see api.ParseThrottle
-	LogFormat    string   // json or text
-	LogLevel     string   // debug, info, warn, error
+	Database      string   // store.URLForms
+	ReadDatabase  string   // a replica of it, for reads that may be long; "" for none
+	Listen        string   // HOST:PORT
+	BaseURL       string   // public root, https://host[:port], without /beta
+	Issuers       []string // see auth.ParseIssuer
+	Audiences     []string // the aud claims that mean this server
+	ClientID      string   // shown in WWW-Authenticate; default: the first audience
+	TLSCert       string   // PEM file, chain included; reloaded when it changes
+	TLSKey        string   // PEM file
+	HistoryDays   int      // how long changes and past versions are kept, 0 for ever
+	RepeatMinutes int      // how long after it was first sent a request may be repeated, 0 for never
+	Connections   int      // at once; 0: defaultConns
+	InFlight      int      // see api.Config; 0: api.DefaultInFlight
+	BehindProxy   bool     // plain HTTP on an address that is not loopback
+	Throttle      string   // see api.ParseThrottle
+	Drain         int      // seconds of serving on after the signal to stop, /readyz at 503
+	LogFormat     string   // json or text
+	LogLevel      string   // debug, info, warn, error
 
 	issuers  []auth.Issuer
 	throttle api.Throttle
@@ -51,7 +55,11 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.TLSKey, "tls-key", "", "PEM `file` of the certificate's key")
 	f.BoolVar(&s.BehindProxy, "behind-proxy", false, "serve plain HTTP on an address that is not loopback: a proxy in front does TLS")
 	f.IntVar(&s.HistoryDays, "history-days", 400, "how many `days` changes and past versions of records are kept, 0 for ever")
+	f.IntVar(&s.RepeatMinutes, "repeatability-minutes", repeatMinutes, "how many `minutes` after it was first sent a request may be sent again (Repeatability-Request-ID), 0 for never")
+	f.IntVar(&s.InFlight, "in-flight", 0, "how many `requests` that read, and as many that write, are worked on or wait at once; more get 503 with Retry-After (default: 256 for each processor, at least 512)")
+	f.IntVar(&s.Connections, "connections", 0, "how many `connections` there may be at once; idle ones make room for new ones (default: 2048 for each processor, at least 4096)")
 	throttleFlag(f, &s.Throttle)
+	f.IntVar(&s.Drain, "drain-seconds", 0, "how many `seconds` to go on serving after SIGTERM while /readyz says 503, so that a balancer turns away first; at least twice the interval of its checks")
 	logFlags(f, &s.LogFormat, "json", &s.LogLevel)
 }
 
@@ -113,6 +121,18 @@ func (s *settings) check() error {
 	if s.HistoryDays < 0 || s.HistoryDays > maxHistoryDays {
 		fail("--history-days %d: give a number of days up to %d, or 0 to keep all", s.HistoryDays, maxHistoryDays)
 	}
+	if s.Drain < 0 || s.Drain > maxDrain {
+		fail("--drain-seconds %d: give a number of seconds up to %d, or 0 to stop at once", s.Drain, maxDrain)
+	}
+	if s.RepeatMinutes < 0 || s.RepeatMinutes > maxRepeatMinutes {
+		fail("--repeatability-minutes %d: give a number of minutes up to %d, or 0 to remember no requests", s.RepeatMinutes, maxRepeatMinutes)
+	}
+	if s.Connections < 0 {
+		fail("--connections %d: give a number from 1 up, or 0 for the default", s.Connections)
+	}
+	if s.InFlight < 0 || s.InFlight == 1 {
+		fail("--in-flight %d: give a number from 2 up, or 0 for the default", s.InFlight)
+	}
 	var err error
 	if s.throttle, err = api.ParseThrottle(s.Throttle); err != nil {
 		fail("--throttle: %w", err)
@@ -128,8 +148,12 @@ func (s *settings) check() error {
 	return nil
 }
 
-// maxHistoryDays is a century.
-const maxHistoryDays = 36525
+const (
+	repeatMinutes    = 5       // as Azure's services
+	maxHistoryDays   = 36525   // a century
+	maxRepeatMinutes = 24 * 60 // the least that --history-days keeps: answers are told from it
+	maxDrain         = 600
+)
 
 func (s *settings) checkListen(fail func(string, ...any)) {
 	host, _, err := net.SplitHostPort(s.Listen)
