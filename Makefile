@@ -9,7 +9,7 @@ GO ?= go
 # Executions: a time may fail without a finding (golang/go#75804, mended in Go 1.27).
 FUZZTIME ?= 150000x
 
-.PHONY: help run build test check vet lint vuln race purego fuzz test-corpora test-clients bench bench-query bench-backup bench-overload soak tools
+.PHONY: help run build test check vet lint vuln race purego fuzz test-corpora test-clients bench bench-query bench-backup bench-overload bench-postgres soak tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ bench: ## the server against a bare handler on the same driver, in one run
 bench-query: ## queries against statements written by hand, at a million records
 	$(GO) run ./bench -queries -rows 1000000
 
+bench-postgres: ## the store on PostgreSQL against statements written by hand, and reads on a replica
+	$(GO) test ./store -run '^$$' -bench 'Postgres|Replica' -benchtime 3s
+
 bench-backup: ## a million records backed up under load and restored into each engine, beside a copy of the file
 	$(GO) run ./bench -backup -rows 1000000 -seconds 10
 
@@ -88,6 +91,9 @@ SOAK ?= 30m
 soak: ## the slow tests; SOAK is how long a bearable load lasts
 	$(GO) run ./bench -soak $(SOAK) -rows 400000
 	$(GO) test ./store -run '^TestKill$$' -crash-cycles=3000 -timeout 3h
+	$(GO) test ./store -run 'TestPostgresFaults$$' -postgres-faults=1000 -timeout 2h -v
+	$(GO) test ./store -run 'TestFailover$$' -failovers=200 -timeout 1h -v
+	$(GO) test ./store -run TestShardKilled -shard-kills=200 -timeout 2h -v
 	$(GO) test ./store -run TestBackup -backups=300 -timeout 2h
 	$(GO) test ./store -run TestPruneChanges -prunes=200 -timeout 2h
 	$(GO) test ./store -run TestKillCompact -compact-kills=500 -timeout 1h
@@ -98,6 +104,7 @@ soak: ## the slow tests; SOAK is how long a bearable load lasts
 	$(GO) test ./api -run TestLostAnswers -lost-answers=10000 -timeout 1h
 	$(GO) test ./api -run TestPagesUnderFire -page-rows=50000 -timeout 1h -v
 	$(GO) test ./store -run TestDeltaUnderFire -fire-kills=2000 -timeout 3h
+	$(GO) test ./store -run 'OnAReplica|ReadsSee' -replica-time 10m -queries 100000 -timeout 2h -v
 	$(GO) test ./faults -run TestBalanced -balance-time=10m -balance-every=5s -timeout 2h -v
 	$(GO) test ./faults -run TestRollingRestart -rolls=50 -timeout 1h -v
 	$(GO) test ./faults -run TestLinearizable -histories=330 -history-length=2000 -history-kills=5 -timeout 6h

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"text/template"
 	"time"
 
+	"certstate/store"
 	"certstate/store/storetest"
 )
 
@@ -46,13 +48,31 @@ func TestWire(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal("no scripts", err)
 	}
+	kinds := map[string]func(testing.TB) string{"postgres in partitions": partitioned}
 	for _, engine := range storetest.Engines {
+		kinds[engine.Name] = engine.URL
+	}
+	for kind, url := range kinds {
 		for _, file := range files {
-			t.Run(engine.Name+"/"+strings.TrimSuffix(filepath.Base(file), ".wire"), func(t *testing.T) {
-				play(t, startOn(t, engine.URL(t)), file)
+			t.Run(kind+"/"+strings.TrimSuffix(filepath.Base(file), ".wire"), func(t *testing.T) {
+				play(t, startOn(t, url(t)), file)
 			})
 		}
 	}
+}
+
+// partitioned makes a database whose tables of records are in partitions, as an
+// engine would have them that distributes.
+func partitioned(t testing.TB) string {
+	url := storetest.Postgres(t)
+	s, err := store.Open(t.Context(), url, store.Options{})
+	if err == nil {
+		err = errors.Join(s.Close(), storetest.Partition(t.Context(), url))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return url
 }
 
 // play sends a script's requests.

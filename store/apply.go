@@ -24,6 +24,8 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 	if at.Skip+q.Skip > maxGroups {
 		return p, certstate.Errorf(certstate.Invalid, "$apply", "There are more than %d groups: filter before grouping.", maxGroups)
 	}
+	ctx, end := s.elsewhere(ctx, t, nil)
+	defer end()
 	sel, err := s.newSelection(ctx, t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
 	if err != nil {
 		return p, err
@@ -65,6 +67,8 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 
 // Groups counts the groups of the query's $apply.
 func (s *Store) Groups(ctx context.Context, t Tenant, q *odata.Query, at Position) (n int64, err error) {
+	ctx, end := s.elsewhere(ctx, t, nil)
+	defer end()
 	sel, err := s.newSelection(ctx, t, q, q.Apply.Filter, edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
 	if err != nil {
 		return 0, err

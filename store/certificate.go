@@ -46,7 +46,7 @@ func (tx *tx) keepCertificate(t Tenant, s *certstate.State) error {
 	if !s.Certificate.Valid {
 		return nil
 	}
-	_, err := tx.exec("INSERT INTO certificate (part, tenant, sha256, der) VALUES ($1, $2, $3, $4) ON CONFLICT (part, sha256) DO NOTHING",
+	err := tx.later("INSERT INTO certificate (part, tenant, sha256, der) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
 		t.part(), t.no, s.ThumbprintSHA256.S, []byte(s.Certificate.Octets))
 	if err != nil {
 		return fmt.Errorf("keep the certificate: %w", err)
@@ -58,5 +58,5 @@ func (tx *tx) keepCertificate(t Tenant, s *certstate.State) error {
 // change, unless another version or a record has them.
 const forgetCertificates = "DELETE FROM certificate WHERE part = $1 AND tenant = $2 AND sha256 IN " +
 	"(SELECT thumbprint_sha256_hex FROM past WHERE part = $1 AND tenant = $2 AND n <= $3 AND thumbprint_sha256_hex <> '') AND " +
-	"NOT EXISTS (SELECT 1 FROM state AS s WHERE s.tenant = $2 AND s.thumbprint_sha256_hex = sha256 AND s.thumbprint_sha256_hex <> '') AND " +
-	"NOT EXISTS (SELECT 1 FROM past AS p WHERE p.tenant = $2 AND p.thumbprint_sha256_hex = sha256 AND p.thumbprint_sha256_hex <> '' AND p.n > $3)"
+	"NOT EXISTS (SELECT 1 FROM state AS s WHERE s.tenant = $2 AND s.part = $1 AND s.thumbprint_sha256_hex = sha256 AND s.thumbprint_sha256_hex <> '') AND " +
+	"NOT EXISTS (SELECT 1 FROM past AS p WHERE p.tenant = $2 AND p.part = $1 AND p.thumbprint_sha256_hex = sha256 AND p.thumbprint_sha256_hex <> '' AND p.n > $3)"

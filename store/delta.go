@@ -118,6 +118,8 @@ const maxScan = 10_000
 // says where the next page begins; a page may tell nothing and not be the last.
 // A record is told once a round. fn gets the properties that the query selects.
 func (s *Store) Delta(ctx context.Context, t Tenant, q *odata.Query, r Round, limit int, fn func(*Told) error) (next Round, more bool, err error) {
+	ctx, end := s.elsewhere(ctx, t, &r.Head)
+	defer end()
 	if r.From < 0 {
 		next, more, err = s.everything(ctx, t, q, r, limit, fn)
 	} else {
@@ -140,11 +142,11 @@ func (s *Store) Delta(ctx context.Context, t Tenant, q *odata.Query, r Round, li
 
 // everything is a page of the records there were at the round's head.
 func (s *Store) everything(ctx context.Context, t Tenant, q *odata.Query, r Round, limit int, fn func(*Told) error) (Round, bool, error) {
-	st, err := s.queries.get(s.read, query{rest: deltaPage(deltaSet(q))})
+	st, err := s.queries.get(s.read, query{rest: s.deltaPage(deltaSet(q))})
 	if err != nil {
 		return r, false, err
 	}
-	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, r.Last, maxScan+1, r.Head.N)
+	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, r.Last, maxScan+1, r.Head.N, t.part())
 	if err != nil {
 		return r, false, err
 	}
@@ -178,8 +180,8 @@ func deltaSet(q *odata.Query) certstate.Set {
 	return q.Select | certstate.KeySet
 }
 
-func deltaPage(set certstate.Set) string {
-	return selectFrom(set, pastSource("$4"), "k > $2 ORDER BY k LIMIT $3 + 0")
+func (s *Store) deltaPage(set certstate.Set) string {
+	return selectFrom(set, pastSource("$4"), s.partColumn()+" = $5 AND k > $2 ORDER BY k LIMIT $3 + 0")
 }
 
 // changed is a page of the records that changed after r.Last.

@@ -43,23 +43,23 @@ const maxWordRows = 16
 
 // addWords puts words of record k into the index of words.
 func (tx *tx) addWords(t Tenant, k int64, words []string) error {
-	return eachWords(words, t, k, insertWords, tx.exec)
+	return eachWords(words, t, k, insertWords, tx.later)
 }
 
 // removeWords takes words of record k out of it.
 func (tx *tx) removeWords(t Tenant, k int64, words []string) error {
-	return eachWords(words, t, k, deleteWords, tx.exec)
+	return eachWords(words, t, k, deleteWords, tx.later)
 }
 
 // eachWords executes statements of at most maxWordRows words.
-func eachWords(words []string, t Tenant, k int64, text func(n int) string, exec func(string, ...any) (int64, error)) error {
+func eachWords(words []string, t Tenant, k int64, text func(n int) string, exec func(string, ...any) error) error {
 	for len(words) > 0 {
 		n := min(len(words), maxWordRows)
 		args := append(make([]any, 0, 3+maxWordRows), t.no, t.part(), k)
 		for _, word := range words[:n] {
 			args = append(args, word)
 		}
-		if _, err := exec(text(n), args...); err != nil {
+		if err := exec(text(n), args...); err != nil {
 			return fmt.Errorf("index words: %w", err)
 		}
 		words = words[n:]
@@ -102,11 +102,11 @@ func without(a, b []string) (list []string) {
 
 // fillDerived computes the derived data of every record anew.
 func fillDerived(ctx context.Context, d *dialect, tx *sql.Tx) error {
-	exec := func(text string, args ...any) (int64, error) {
+	exec := func(text string, args ...any) error {
 		_, err := tx.ExecContext(ctx, d.rebind(text), args...)
-		return 0, err
+		return err
 	}
-	if _, err := exec("DELETE FROM word -- of every tenant"); err != nil {
+	if err := exec("DELETE FROM word -- of every tenant"); err != nil {
 		return err
 	}
 	update := "UPDATE state SET (" + strings.Join(derivedColumns, ", ") + ") = (" + placeholders(3, len(derivedColumns)) + ") WHERE tenant = $1 AND k = $2"
@@ -121,7 +121,7 @@ func fillDerived(ctx context.Context, d *dialect, tx *sql.Tx) error {
 		}
 		for i := range batch {
 			r := &batch[i]
-			if _, err := exec(update, appendDerived([]any{r.tenant.no, r.k}, r.k, &r.State)...); err != nil {
+			if err := exec(update, appendDerived([]any{r.tenant.no, r.k}, r.k, &r.State)...); err != nil {
 				return err
 			}
 			if err := eachWords(distinctWords(&r.State), r.tenant, r.k, insertWords, exec); err != nil {

@@ -15,11 +15,12 @@ import (
 // small functions. Every statement is written once, in what all of them read;
 // it asks the dialect for the few phrases that differ.
 type dialect struct {
-	name       string
-	schemes    []string // of the URLs that name such a database
-	open       func(s *Store, url string, o Options) error
-	background func(*Store)       // runs until the store stops, nil for nothing
-	fault      func(error) *fault // what an error of the engine is, nil if it is the statement's own
+	name        string
+	schemes     []string // of the URLs that name such a database
+	open        func(s *Store, url string, o Options) error
+	openReplica func(url string) (*sql.DB, error) // nil if there are none
+	background  func(*Store)                      // runs until the store stops, nil for nothing
+	fault       func(error) *fault                // what an error of the engine is, nil if it is the statement's own
 
 	// Statements.
 	rebind         func(text string) string            // placeholders from $1 to the engine's
@@ -34,12 +35,14 @@ type dialect struct {
 	driverPrepares bool   // the driver keeps prepared statements itself
 
 	// Transactions.
-	session   string        // sets up the writer's connection, "" for nothing
-	begin     string        // a transaction that writes
-	forUpdate string        // ends a SELECT that locks its row
-	snapshot  string        // a transaction that reads what there is at one moment, for as long as it likes
-	txTime    time.Duration // how long one may take, 0 for ever
-	nodes     bool          // several servers write (node.go)
+	session     string               // sets up the writer's connection, "" for nothing
+	begin       string               // a transaction that writes
+	forUpdate   string               // ends a SELECT that locks its row
+	snapshot    string               // a transaction that reads what there is at one moment, for as long as it likes
+	warned      func(*sql.Conn) bool // there was a warning since this was last asked, nil: there are none
+	txTime      time.Duration        // how long one may take, 0 for ever
+	distributed string               // asks whether records are distributed over machines, "" for never
+	nodes       bool                 // several servers write (node.go)
 
 	// Schema.
 	migrations   func() []string

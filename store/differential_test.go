@@ -23,7 +23,7 @@ var queries = flag.Int("queries", 3000, "random queries that TestQueriesMeanTheS
 // of the records as they are and as they were. A query may be refused, but not
 // answered otherwise.
 func TestQueriesMeanTheSame(t *testing.T) {
-	eachEngine(t, func(t *testing.T, dsn string) { queriesMeanTheSame(t, dsn, *queries) })
+	eachEngine(t, func(t *testing.T, dsn string) { queriesMeanTheSame(t, dsn, store.Options{}, *queries) })
 }
 
 // They do behind a pooler too, which keeps nothing between transactions.
@@ -36,15 +36,15 @@ func TestQueriesThroughAPooler(t *testing.T) {
 			} else {
 				dsn += "?"
 			}
-			queriesMeanTheSame(t, dsn+"default_query_exec_mode="+mode, *queries/10)
+			queriesMeanTheSame(t, dsn+"default_query_exec_mode="+mode, store.Options{}, *queries/10)
 		})
 	}
 }
 
-func queriesMeanTheSame(t *testing.T, dsn string, total int) {
+func queriesMeanTheSame(t *testing.T, dsn string, o store.Options, total int) {
 	seed := rand.Uint64()
 	g := generator{rand.New(rand.NewPCG(seed, 1))}
-	s, tn := open(t, dsn)
+	s, tn := openWith(t, dsn, o)
 	states := fillRandom(t, g, s, tn, 120)
 	now := edm.DateTimeOffset{Ticks: states[0].Created.Ticks}
 	then, err := s.AsOf(t.Context(), tn, states[len(states)-1].Created)

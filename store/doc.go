@@ -30,6 +30,9 @@
 // PostgreSQL database: there the lock of the part's row in seq does what SQLite's
 // one writer does, and node.go keeps the servers apart.
 //
+// Reads that may be long are answered by a replica if there is one that is up to
+// date (replica.go).
+//
 // Rows carry a digest of their values (digest.go), so that Verify finds what a disk
 // changed, and a damaged write-ahead log is told from a torn one (sqlite_wal.go).
 //

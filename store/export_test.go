@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -13,6 +16,13 @@ func (s *Store) SetRare(n int) { s.rare = n }
 
 // SetStatementTime sets how long a query may run.
 func (s *Store) SetStatementTime(d time.Duration) { s.limit = d }
+
+// SetTransactionTime sets how long a transaction may take, and its outcome be
+// looked for.
+func (s *Store) SetTransactionTime(d, outcome time.Duration) { s.txTime, s.patience = d, outcome }
+
+// AnsweredElsewhere counts the reads that the replica has answered.
+func (s *Store) AnsweredElsewhere() int64 { return s.replica.answered.Load() }
 
 // TakeTurns takes the turns of all queries that may take long.
 func (s *Store) TakeTurns() (giveBack func()) {
@@ -25,6 +35,56 @@ func (s *Store) TakeTurns() (giveBack func()) {
 			s.watching.Give()
 		}
 	}
+}
+
+// CreatePlain makes the tables of a PostgreSQL database without partitions, as
+// they are on one machine.
+func CreatePlain(ctx context.Context, url string) error {
+	return create(ctx, url, postgresMigrations()...)
+}
+
+func create(ctx context.Context, url string, texts ...string) error {
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for _, text := range slices.Concat([]string{postgres.prepare}, texts, []string{postgres.mark(len(postgresMigrations()))}) {
+		if _, err := db.ExecContext(ctx, text); err != nil {
+			return fmt.Errorf("%.200s: %w", text, err)
+		}
+	}
+	return nil
+}
+
+// CreateShards makes the tables of records on servers, and those of the whole
+// register on one that knows the others by names and sends them what is theirs.
+// It knows no key of tables that it does not have, so each keeps its own.
+func CreateShards(ctx context.Context, url string, names, shards []string) error {
+	for _, shard := range shards {
+		texts := append([]string{}, postgresMigrations()...)
+		for name, text := range postgres.indexes() {
+			texts = append(texts, postgres.makeIndex(name, text))
+		}
+		if err := create(ctx, shard, texts...); err != nil {
+			return err
+		}
+	}
+	distributed := regexp.MustCompile(`(?s)CREATE TABLE (\w+) \(([^;]*)\) /\*(PARTITION BY HASH \(part\))\*/;`)
+	key := regexp.MustCompile(`,\s+(PRIMARY KEY|UNIQUE) \([^)]*\)| PRIMARY KEY`)
+	var texts []string
+	for _, text := range postgresMigrations() {
+		texts = append(texts, distributed.ReplaceAllStringFunc(text, func(text string) string {
+			m := distributed.FindStringSubmatch(text)
+			text = "CREATE TABLE " + m[1] + " (" + key.ReplaceAllString(m[2], "") + ") " + m[3] + ";"
+			for i, name := range names {
+				text += fmt.Sprintf("CREATE FOREIGN TABLE %[1]s_%[2]d PARTITION OF %[1]s FOR VALUES WITH (MODULUS %[3]d, REMAINDER %[2]d) SERVER %[4]s OPTIONS (table_name '%[1]s');",
+					m[1], i, len(names), name)
+			}
+			return text
+		}))
+	}
+	return create(ctx, url, texts...)
 }
 
 // Partition has PostgreSQL's tables of records made in partitions.

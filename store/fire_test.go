@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"reflect"
 	"sync"
 	"testing"
@@ -30,21 +29,19 @@ var fireKills = flag.Int("fire-kills", 8, "kill -9s of TestDeltaUnderFire")
 // round's head: nothing missed, nothing twice, in order, from any link, with a
 // filter or without.
 func TestDeltaUnderFire(t *testing.T) {
-	if dir := os.Getenv("FIRE_DIR"); dir != "" {
-		fireChild(t, dir)
+	if url := os.Getenv("FIRE_DATABASE"); url != "" {
+		fireChild(t, url)
 		return
 	}
 	if testing.Short() {
 		*fireKills = 3
 	}
-	dir := t.TempDir()
-	kill := startFire(t, dir)
-	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "register.db"), store.Options{Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	tn := tenant(t, s, tenantID)
+	eachEngine(t, deltaUnderFire)
+}
+
+func deltaUnderFire(t *testing.T, url string) {
+	kill := startFire(t, url)
+	s, tn := open(t, url)
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	followers := []*follower{newFollower(s, tn, "", 0), newFollower(s, tn, "certificateKeyUsages ge 3", 3)}
@@ -59,7 +56,7 @@ func TestDeltaUnderFire(t *testing.T) {
 		time.Sleep(time.Duration(50+rand.IntN(600)) * time.Millisecond)
 		kill()
 		if n < *fireKills-1 && !t.Failed() {
-			kill = startFire(t, dir)
+			kill = startFire(t, url)
 		}
 	}
 	stop()
@@ -79,10 +76,10 @@ func TestDeltaUnderFire(t *testing.T) {
 
 // startFire starts a process of writers and returns once it writes, with what
 // kills it.
-func startFire(t *testing.T, dir string) (kill func()) {
+func startFire(t *testing.T, url string) (kill func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestDeltaUnderFire$")
-	cmd.Env = append(os.Environ(), "FIRE_DIR="+dir)
+	cmd.Env = append(os.Environ(), "FIRE_DATABASE="+url)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -105,8 +102,8 @@ func startFire(t *testing.T, dir string) (kill func()) {
 
 // fireChild writes until it is killed. Each writer has ten records of its own;
 // a record's key usages count its changes since it was created.
-func fireChild(t *testing.T, dir string) {
-	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "register.db"), store.Options{Serve: true, Log: quiet})
+func fireChild(t *testing.T, url string) {
+	s, err := store.Open(t.Context(), url, store.Options{Serve: true, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,6 +45,8 @@ func (s *Store) changes(ctx context.Context, text string, fn func(*certstate.Cha
 // on, at most limit times, with the record Before and After; the Change passed
 // to fn is reused. It fails with NotFound if nothing is known of the id.
 func (s *Store) History(ctx context.Context, t Tenant, id string, seq int64, limit int, fn func(*certstate.Change) error) error {
+	ctx, end := s.elsewhere(ctx, t, nil)
+	defer end()
 	var list []certstate.Change
 	err := s.changes(ctx, historyOf, func(c *certstate.Change) error {
 		list = append(list, *c)

@@ -31,7 +31,7 @@ func (s *Store) Load(ctx context.Context, t Tenant, records []certstate.State, b
 	for i, fault := range faults {
 		valid[i] = fault == nil
 	}
-	err = s.do(ctx, func(tx *tx) error {
+	err = s.doIn(ctx, t, func(tx *tx) error {
 		for i := range records {
 			if !valid[i] {
 				continue

@@ -25,9 +25,10 @@ const nodeLease = time.Minute
 
 // node is a server's row.
 type node struct {
-	no     int64  // 0 to 1023
-	holder string // who holds the lease
-	batch  int64  // the last transaction that was tried
+	no      int64     // 0 to 1023
+	holder  string    // who holds the lease
+	batch   int64     // the last transaction that was tried
+	renewed time.Time // where no stamp renews the lease (part.go)
 }
 
 // The database's clock alone tells when a lease ends.
@@ -38,15 +39,17 @@ const (
 	takeNode = "UPDATE node SET holder = $1, batch = 0, until = " + databaseNow + " + $2 WHERE until < " + databaseNow +
 		" AND no = (SELECT no FROM node WHERE until < " + databaseNow + " ORDER BY until, no LIMIT 1) RETURNING no, k"
 	stampNode = "UPDATE node SET batch = $1, k = $2, until = " + databaseNow + " + $3 WHERE no = $4 AND holder = $5"
-	// Waits for a transaction that is still under way.
-	stampOf = "SELECT batch FROM node WHERE no = $1 AND holder = $2 FOR UPDATE"
+	// Waits for a transaction that is still under way. It is a commit of its own:
+	// where commits wait for a standby, the one that is asked about has arrived
+	// there if this one has.
+	stampOf = "UPDATE node SET until = " + databaseNow + " + $1 WHERE no = $2 AND holder = $3 RETURNING batch"
 )
 
 var errLeaseLost = errors.New("the lease of the server's number went to another server")
 
 // takeNode takes a number for the server.
 func (w *writer) takeNode(ctx context.Context) error {
-	n := &node{holder: uuid.NewString()}
+	n := &node{holder: uuid.NewString(), renewed: time.Now()}
 	for range writeTries { // another may take the same at the same time
 		var k int64
 		err := w.conn.QueryRowContext(ctx, takeNode, n.holder, nodeLease.Milliseconds()).Scan(&n.no, &k)
@@ -63,8 +66,11 @@ func (w *writer) takeNode(ctx context.Context) error {
 }
 
 // stamp ends a transaction in the server's row.
-func (tx *tx) stamp() error {
+func (tx *tx) stamp(part int64) error {
 	w := tx.w
+	if w.store.distributed && part != 0 {
+		return tx.stampPart(part)
+	}
 	w.node.batch++
 	n, err := tx.exec(stampNode, w.node.batch, w.lastK, nodeLease.Milliseconds(), w.node.no, w.node.holder)
 	if err == nil && n == 0 {
@@ -79,13 +85,16 @@ const resolveTime = 15 * time.Second
 
 // resolve finds out, over a new connection, whether the last transaction was
 // committed. It is patient: what was asked for may be there already.
-func (w *writer) resolve() (committed bool, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), resolveTime)
+func (w *writer) resolve(part int64) (committed bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), w.store.patience)
 	defer cancel()
 	for try := 1; ; try++ {
 		var batch int64
 		if err = w.reconnect(ctx); err == nil {
-			err = w.conn.QueryRowContext(ctx, stampOf, w.node.no, w.node.holder).Scan(&batch)
+			batch, err = w.stamped(ctx, part)
+			if err == nil && w.early() {
+				err = errEarly
+			}
 		}
 		f := w.store.d.fault(err)
 		switch {
@@ -97,6 +106,15 @@ func (w *writer) resolve() (committed bool, err error) {
 		}
 		time.Sleep(pause(try))
 	}
+}
+
+// stamped is the last transaction that was committed.
+func (w *writer) stamped(ctx context.Context, part int64) (batch int64, err error) {
+	if w.store.distributed && part != 0 {
+		return w.stampedInPart(ctx, part)
+	}
+	err = w.conn.QueryRowContext(ctx, stampOf, nodeLease.Milliseconds(), w.node.no, w.node.holder).Scan(&batch)
+	return batch, err
 }
 
 // hold takes a lease of a name, or renews it, and reports whether the store has

@@ -52,7 +52,7 @@ func (sel *selection) plan(ctx context.Context, cond odata.Expr) error {
 			sel.cond += " AND k IN (" + way + ")"
 			// Were the indexes that begin with the tenant not barred, SQLite
 			// might use the list to check all of the tenant's.
-			sel.tenant = sel.d.unindexed + "tenant = $1"
+			sel.tenant = sel.d.unindexed + "tenant = $1" + sel.inPart()
 			if t, ok := c.(*odata.Term); !ok || strings.Count(t.Phrase, " ") < 2 {
 				continue
 			} // one word of a phrase is only a way to the phrase
@@ -195,7 +195,7 @@ func indexable(c odata.Expr) (property int, equal, ok bool) {
 // byColumn selects the records for which a condition on a property holds, if
 // the property has an index.
 func (sel *selection) byColumn(c odata.Expr, property int) string {
-	const from = "SELECT k FROM state WHERE tenant = $1 AND "
+	from := "SELECT k FROM state WHERE tenant = $1" + sel.inPart() + " AND "
 	switch column := certstate.Properties[property].Column; {
 	case column == "id":
 		return from + sel.isTrue(c) + " AND part = " + sel.bind(sel.t.part())
@@ -246,7 +246,8 @@ func constant(e odata.Expr) bool {
 
 // byKeys selects the records in which a property has one of the keys.
 func (sel *selection) byKeys(property *odata.Property, keys []string) string {
-	list := keyList{property.Index, len(sel.args) + 1, len(keys)}
+	inPart := sel.inPart()
+	list := keyList{property.Index, inPart, len(sel.args) + 1, len(keys)}
 	for _, k := range keys {
 		sel.bind(k)
 	}
@@ -262,7 +263,11 @@ func (sel *selection) byKeys(property *odata.Property, keys []string) string {
 
 // keyList are the records in which a property has one of n keys, which are the
 // arguments from the first on.
-type keyList struct{ property, first, n int }
+type keyList struct {
+	property int
+	inPart   string
+	first, n int
+}
 
 // keyLists keeps the texts of those that are common.
 var keyLists sync.Map // keyList → string
@@ -282,7 +287,7 @@ func (l keyList) text() string {
 	for _, k := range p.Keys {
 		column := p.Column + k.Suffix
 		for _, test := range tests {
-			lists = append(lists, "SELECT k FROM state WHERE tenant = $1 AND "+column+test+" AND "+column+" <> ''")
+			lists = append(lists, "SELECT k FROM state WHERE tenant = $1"+l.inPart+" AND "+column+test+" AND "+column+" <> ''")
 		}
 	}
 	return strings.Join(lists, unionAll)

@@ -23,7 +23,7 @@ import (
 
 // postgres is PostgreSQL and what speaks its protocol and SQL.
 var postgres = dialect{
-	name: "PostgreSQL", schemes: []string{"postgres", "postgresql"}, open: openPostgresStore, fault: postgresFault,
+	name: "PostgreSQL", schemes: []string{"postgres", "postgresql"}, open: openPostgresStore, openReplica: openPostgresReplica, fault: postgresFault,
 	rebind:    func(text string) string { return text },
 	argument:  postgresArgument,
 	integer:   func(n int64) string { return "CAST(" + strconv.FormatInt(n, 10) + " AS bigint)" },
@@ -39,7 +39,10 @@ var postgres = dialect{
 
 	// The heads of the logs are locked, row by row, and with them all that is in
 	// a part: nothing stricter is needed.
-	begin: "BEGIN ISOLATION LEVEL READ COMMITTED", forUpdate: " FOR UPDATE", txTime: 10 * time.Second, nodes: true,
+	// Partitioned, or distributed by Citus.
+	distributed: "SELECT relkind = 'p' OR to_regclass('pg_dist_partition') IS NOT NULL FROM pg_class WHERE oid = to_regclass('state') -- of every tenant",
+	warned:      postgresWarned,
+	begin:       "BEGIN ISOLATION LEVEL READ COMMITTED", forUpdate: " FOR UPDATE", txTime: 10 * time.Second, nodes: true,
 	snapshot: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0",
 
 	migrations: postgresMigrations, derivedSince: 1, version: postgresVersion,
@@ -92,8 +95,12 @@ var postgresIndexes = sync.OnceValue(func() map[string]string {
 // transaction.
 var (
 	writeSession = map[string]string{"lock_timeout": "5000", "idle_in_transaction_session_timeout": "10000"}
-	readSession  = map[string]string{"statement_timeout": strconv.FormatInt((statementTime + 2*time.Second).Milliseconds(), 10), "default_transaction_read_only": "on"}
+	readSession  = map[string]string{"statement_timeout": strconv.FormatInt((statementTime + 2*time.Second).Milliseconds(), 10), readOnly: "on"}
 )
+
+// readOnly is set once a connection is made: to target_session_attrs=read-write
+// its server would be one that takes no changes.
+const readOnly = "default_transaction_read_only"
 
 const (
 	postgresReaders = 16              // connections that read at once
@@ -115,6 +122,14 @@ func openPostgresStore(s *Store, url string, _ Options) error {
 	return nil
 }
 
+func openPostgresReplica(url string) (*sql.DB, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("read database: %w", err) // pgx hides the password
+	}
+	return openPostgres(config, readSession, postgresReaders, answerTime), nil
+}
+
 func openPostgres(config *pgx.ConnConfig, session map[string]string, conns int, answer time.Duration) *sql.DB {
 	config = config.Copy()
 	if answer > 0 {
@@ -134,7 +149,18 @@ func openPostgres(config *pgx.ConnConfig, session map[string]string, conns int, 
 	// be kept in a session; the URL's default_query_exec_mode says so.
 	if m := config.DefaultQueryExecMode; m != pgx.QueryExecModeExec && m != pgx.QueryExecModeSimpleProtocol {
 		for name, value := range session {
+			if name == readOnly {
+				config.AfterConnect = func(ctx context.Context, c *pgconn.PgConn) error {
+					return c.Exec(ctx, "SET "+readOnly+" = "+value).Close()
+				}
+				continue
+			}
 			config.RuntimeParams[name] = value
+		}
+	}
+	config.OnNotice = func(c *pgconn.PgConn, n *pgconn.Notice) {
+		if n.SeverityUnlocalized == "WARNING" {
+			c.CustomData()[warning] = true
 		}
 	}
 	if config.RuntimeParams["application_name"] == "" {
@@ -149,6 +175,21 @@ func openPostgres(config *pgx.ConnConfig, session map[string]string, conns int, 
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxIdleTime(postgresIdle)
 	return db
+}
+
+// warning is the key of a connection's data that says it was warned.
+const warning = "certstate.warning"
+
+// postgresWarned reports whether the server has sent a warning: a COMMIT whose
+// wait for a synchronous standby was cancelled succeeds with one.
+func postgresWarned(conn *sql.Conn) (warned bool) {
+	_ = conn.Raw(func(c any) error {
+		data := c.(*stdlib.Conn).Conn().PgConn().CustomData()
+		_, warned = data[warning]
+		delete(data, warning)
+		return nil
+	})
+	return warned
 }
 
 // impatientConn fails if nothing arrives for a time. Reads have no deadline of their own
@@ -171,6 +212,9 @@ func postgresVersion(ctx context.Context, q querier) (v int, err error) {
 	var there bool
 	const look = "SELECT current_setting('server_encoding'), to_regclass('schema_version') IS NOT NULL"
 	if err := q.QueryRowContext(ctx, look).Scan(&encoding, &there); err != nil {
+		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "08P01" {
+			err = fmt.Errorf("if this is a pooler, add default_query_exec_mode=exec to the URL: %w", err)
+		}
 		return 0, err
 	}
 	if encoding != "UTF8" {
@@ -193,7 +237,8 @@ var postgresFaults = map[string]*fault{
 	"23505": faultContended,                                                                            // no constraint is violated but by somebody who was faster
 	"42P07": faultContended,                                                                            // nor does a table exist but for that
 	"57P01": faultLost, "57P02": faultLost, "57P03": faultLost, "57P05": faultLost, "25P03": faultLost, // shutdowns, and idle for too long
-	"08": faultLost, "53300": faultLost, // connections, and too many of them
+	"08P01": nil,                           // a protocol violation, such as a setting that a pooler refuses
+	"08":    faultLost, "53300": faultLost, // connections, and too many of them
 	"25006": faultStandby,
 	"53":    faultFull,                                               // insufficient resources
 	"58":    faultBroken, "XX001": faultBroken, "XX002": faultBroken, // I/O errors, corrupted data and indexes
@@ -212,8 +257,10 @@ func postgresFault(err error) *fault {
 		return faultUnknown
 	case errors.Is(err, errLeaseLost):
 		return faultContended
-	case reported && !connect:
-		if f := postgresFaults[pg.Code]; f != nil {
+	case errors.Is(err, errEarly):
+		return faultLost
+	case reported && (!connect || pg.Code == "08P01"):
+		if f, ok := postgresFaults[pg.Code]; ok {
 			return f
 		}
 		return postgresFaults[pg.Code[:2]]

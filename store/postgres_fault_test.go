@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -24,7 +25,7 @@ import (
 	"certstate/store/storetest"
 )
 
-var postgresFaults = flag.Int("postgres-faults", 8, "faults of TestPostgresFaults")
+var postgresFaults = flag.Int("postgres-faults", 50, "faults of TestPostgresFaults")
 
 // ledger is what writers were told of their records.
 type ledger struct {
@@ -56,7 +57,10 @@ func (l *ledger) check(t *testing.T, s *store.Store, tn store.Tenant) (counts ma
 	if err := s.Verify(t.Context(), quietly); err != nil {
 		t.Error(err)
 	}
-	there, changes := foldChanges(t, s, tn, 0)
+	there, changes, err := foldChanges(t.Context(), s, tn)
+	if err != nil {
+		t.Error(err)
+	}
 	rows := map[string]int{}
 	if _, err := s.List(t.Context(), tn, &odata.Query{Select: certstate.All}, store.Position{}, 1<<30, func(st *certstate.State) error {
 		rows[st.ID.S]++
@@ -88,37 +92,50 @@ func (l *ledger) check(t *testing.T, s *store.Store, tn store.Tenant) (counts ma
 // whose processes are killed again and again, one by one and all together.
 func TestPostgresFaults(t *testing.T) {
 	if testing.Short() {
-		*postgresFaults = 4
+		*postgresFaults = 8
 	}
+	t.Parallel()
+	if err := postgresFaultsLose(t, "on", *postgresFaults); err != nil {
+		t.Error(err)
+	}
+}
+
+// A database that answers before it has written is found out by the same.
+func TestPostgresFaultsAreFound(t *testing.T) {
+	t.Parallel()
+	if err := postgresFaultsLose(t, "off", 8); err == nil {
+		t.Error("acknowledged writes that were lost are not missed")
+	} else {
+		t.Log(err)
+	}
+}
+
+// postgresFaultsLose reports what is not as it was acknowledged after faults of a
+// database with a setting of synchronous_commit.
+func postgresFaultsLose(t *testing.T, synchronousCommit string, faults int) error {
+	t.Helper()
 	cluster := startCluster(t)
 	dsn, err := cluster.Create(t.Context(), "faults")
+	if err == nil {
+		err = cluster.Execute(t.Context(), "ALTER DATABASE faults SET synchronous_commit = "+synchronousCommit)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &resolved{}
+	if synchronousCommit == "on" {
+		plain(t, dsn)
+	}
+	log := &logText{}
 	var servers [2]*store.Store
+	var tn store.Tenant
 	for i := range servers {
-		if servers[i], err = store.Open(t.Context(), dsn, store.Options{Serve: true, Log: slog.New(slog.NewTextHandler(log, nil))}); err != nil {
-			t.Fatal(err)
-		}
-		defer servers[i].Close()
+		servers[i], tn = openWith(t, dsn, store.Options{Serve: true, Log: slog.New(slog.NewTextHandler(log, nil))})
 	}
-	if _, err := servers[0].AddTenant(t.Context(), tenantID, ""); err != nil {
-		t.Fatal(err)
-	}
-	tn := tenant(t, servers[0], tenantID)
-	l := &ledger{outcome: map[string]string{}}
-	ctx, stop := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	for w := range 8 {
-		wg.Go(func() {
-			for i := 0; ctx.Err() == nil; i++ {
-				l.create(t.Context(), servers[w%2], tn, fmt.Sprint(w, "-", i))
-			}
-		})
-	}
-	for n := range *postgresFaults {
-		time.Sleep(time.Duration(100+rand.IntN(300)) * time.Millisecond)
+	m := newModel()
+	stop := startWriters(t, m, tn, 4, servers[:]...)
+	for n := range faults {
+		writesGoOn(t, m)
+		time.Sleep(rand.N(100 * time.Millisecond))
 		if n%4 == 3 {
 			cluster.Crash()
 			if err := cluster.Restart(); err != nil {
@@ -128,17 +145,25 @@ func TestPostgresFaults(t *testing.T) {
 		}
 		terminate(t, cluster)
 	}
-	time.Sleep(300 * time.Millisecond)
-	stop()
-	wg.Wait()
-	counts := l.check(t, servers[1], tn)
-	t.Logf("%d faults: %v; %d commits were found to have happened", *postgresFaults, counts, log.n.Load())
-	if counts["kept"] < 100 {
-		t.Error("the test saw next to nothing")
-	}
+	writesGoOn(t, m)
+	wrote := stop()
 	for _, s := range servers {
 		if err := s.Ready(t.Context()); err != nil {
 			t.Error(err)
+		}
+	}
+	err = errors.Join(wrote, m.check(t.Context(), servers[1], tn))
+	t.Logf("%d faults: %s; %d commits were found to have happened", faults, m, log.count("found to have happened"))
+	return err
+}
+
+// writesGoOn returns once some more writes were acknowledged.
+func writesGoOn(t *testing.T, m *model) {
+	t.Helper()
+	want := m.count() + 20
+	for end := time.Now().Add(30 * time.Second); m.count() < want && !t.Failed(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("no writes are acknowledged any more")
 		}
 	}
 }
@@ -150,7 +175,6 @@ func startCluster(t *testing.T) *storetest.Cluster {
 		t.Skip("no PostgreSQL: ", err)
 	}
 	t.Cleanup(cluster.Stop)
-	store.Partition()
 	return cluster
 }
 
@@ -164,16 +188,6 @@ func terminate(t *testing.T, cluster *storetest.Cluster) {
 	if err != nil {
 		t.Error(err)
 	}
-}
-
-// resolved counts the log lines about commits whose answer was lost.
-type resolved struct{ n atomic.Int64 }
-
-func (r *resolved) Write(b []byte) (int, error) {
-	if bytes.Contains(b, []byte("found to have happened")) {
-		r.n.Add(1)
-	}
-	return len(b), nil
 }
 
 // While the database is away changes are refused and the server is not ready;
@@ -211,12 +225,16 @@ func TestPostgresComesBack(t *testing.T) {
 // A commit whose answer is lost is answered by what happened to it: it is not
 // done twice, and not given up.
 func TestPostgresLostCommit(t *testing.T) {
-	dsn := storetest.Postgres(t)
+	t.Run("plain", func(t *testing.T) { lostCommit(t, plain(t, storetest.Postgres(t))) })
+	t.Run("partitioned", func(t *testing.T) { lostCommit(t, storetest.Postgres(t)) })
+}
+
+func lostCommit(t *testing.T, dsn string) {
 	const cuts = 5
-	for when, found := range map[cut][2]int64{beforeCommit: {0, 0}, atCommit: {0, cuts}, afterCommit: {cuts, cuts}} {
+	for when, found := range map[cut][2]int{beforeCommit: {0, 0}, atCommit: {0, cuts}, afterCommit: {cuts, cuts}} {
 		t.Run(string(when), func(t *testing.T) {
 			p := newProxy(t, dsn)
-			log := &resolved{}
+			log := &logText{}
 			s, err := store.Open(t.Context(), p.url, store.Options{Log: slog.New(slog.NewTextHandler(log, nil))})
 			if err != nil {
 				t.Fatal(err)
@@ -243,7 +261,7 @@ func TestPostgresLostCommit(t *testing.T) {
 			if counts := l.check(t, s, tn); counts["kept"] != len(l.outcome) {
 				t.Error(counts)
 			}
-			if n := log.n.Load(); n < found[0] || n > found[1] {
+			if n := log.count("found to have happened"); n < found[0] || n > found[1] {
 				t.Errorf("%d commits were found to have happened, want %d to %d", n, found[0], found[1])
 			}
 		})
@@ -264,6 +282,7 @@ const (
 type proxy struct {
 	url  string
 	next atomic.Value // cut, "" for none
+	sent atomic.Int64 // how often something was sent to the database
 }
 
 func newProxy(t *testing.T, dsn string) *proxy {
@@ -323,6 +342,7 @@ func (p *proxy) serve(client net.Conn, config *pgx.ConnConfig) {
 		if err != nil {
 			return
 		}
+		p.sent.Add(1)
 		if when := p.next.Load().(cut); when != "" && bytes.Contains(buffer[:n], []byte("COMMIT\x00")) {
 			p.next.Store(cut(""))
 			switch when {
@@ -343,10 +363,29 @@ func (p *proxy) serve(client net.Conn, config *pgx.ConnConfig) {
 	}
 }
 
+// A change takes few round trips: a database may be far.
+func TestPostgresRoundTrips(t *testing.T) {
+	p := newProxy(t, plain(t, storetest.Postgres(t)))
+	s, tn := open(t, p.url)
+	name, _ := certstate.Lookup("managedDeviceDisplayName")
+	for i := range 4 {
+		before := p.sent.Load()
+		made, err := s.Create(t.Context(), tn, certstate.State{DeviceName: edm.Str(fmt.Sprint("laptop ", i))}, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		created := p.sent.Load() - before
+		_, err = s.Update(t.Context(), tn, made.ID.S, &certstate.State{DeviceName: edm.Str(fmt.Sprint("desktop ", i))}, 1<<name, nil, by)
+		if updated := p.sent.Load() - before - created; i == 3 && (created > 4 || updated > 4 || err != nil) { // by then all is prepared
+			t.Errorf("a creation takes %d round trips, an update %d, %v; want 4 each", created, updated, err)
+		}
+	}
+}
+
 // A server whose number went to another takes a new one, and writes nothing
 // with the old.
 func TestPostgresLeases(t *testing.T) {
-	dsn := storetest.Postgres(t)
+	dsn := plain(t, storetest.Postgres(t))
 	a, tn := open(t, dsn)
 	b, _ := open(t, dsn)
 	l := &ledger{outcome: map[string]string{}}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -23,7 +24,6 @@ const testTenant = "11111111-2222-4333-8444-555555555555"
 
 func openPostgresTest(t *testing.T, url string) *Store {
 	t.Helper()
-	Partition()
 	s, err := Open(t.Context(), url, Options{Serve: true, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func TestPostgresSchema(t *testing.T) {
 			t.Errorf("%s has columns\n%v\nwant\n%v", table, got, want)
 		}
 	}
-	if got := texts(t, s.read, "SELECT relname::text FROM pg_class WHERE relkind = 'p' ORDER BY 1"); strings.Join(got, " ") != "certificate change once past seq state word" {
+	if got := texts(t, s.read, "SELECT relname::text FROM pg_class WHERE relkind = 'p' ORDER BY 1"); strings.Join(got, " ") != "certificate change once past seq stamp state word" {
 		t.Errorf("partitioned are %q", got)
 	}
 	const other = "SELECT attrelid::regclass || '.' || attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_collation l ON l.oid = attcollation " +
@@ -102,7 +102,6 @@ func TestPostgresSchema(t *testing.T) {
 // an older release leaves a newer schema as it is.
 func TestPostgresMigration(t *testing.T) {
 	url := storetest.Postgres(t)
-	Partition()
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -133,6 +132,15 @@ func TestPostgresMigration(t *testing.T) {
 	}
 	if got := texts(t, db, "SELECT relname::text FROM pg_class WHERE relname IN ('word', 'state') AND relkind IN ('r', 'p')"); len(got) != 1 {
 		t.Errorf("tables are %q", got)
+	}
+}
+
+// An outcome is looked for many times: however many, the pause stays one.
+func TestPause(t *testing.T) {
+	for try := range 1000 {
+		if d := pause(try); d <= 0 || d > time.Second/2 {
+			t.Fatalf("try %d: a pause of %s", try, d)
+		}
 	}
 }
 

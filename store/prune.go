@@ -47,7 +47,7 @@ func (s *Store) Prune(ctx context.Context, before time.Time, tell Progress) erro
 		for floor < to {
 			from := floor
 			floor = min(floor+pruneBatch, to)
-			if err := s.do(ctx, func(tx *tx) error { return tx.raiseFloor(t, floor) }); err != nil {
+			if err := s.doIn(ctx, t, func(tx *tx) error { return tx.raiseFloor(t, floor) }); err != nil {
 				return err
 			}
 			done += floor - from

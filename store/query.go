@@ -84,7 +84,9 @@ func (s *Store) newSelection(ctx context.Context, t Tenant, q *odata.Query, cond
 	if asOf != nil {
 		sel.source = pastSource(sel.bind(*asOf))
 	}
-	if asOf == nil && len(q.Order) > 0 && certstate.KeySet.Has(q.Order[0].Key) && q.Apply == nil {
+	if s.distributed {
+		sel.tenant += sel.inPart()
+	} else if asOf == nil && len(q.Order) > 0 && certstate.KeySet.Has(q.Order[0].Key) && q.Apply == nil {
 		sel.tenant += " AND part = " + sel.bind(t.part()) // ids have an index by part
 	}
 	if cond == nil {
@@ -144,6 +146,8 @@ func tooSlow(ctx context.Context, err error) error {
 // an earlier page gave. The State passed to fn is reused; it holds the
 // properties of the query's $select, those it sorts by, and the id.
 func (s *Store) List(ctx context.Context, t Tenant, q *odata.Query, at Position, limit int, fn func(*certstate.State) error) (p Page, err error) {
+	ctx, end := s.elsewhere(ctx, t, nil)
+	defer end()
 	sel, err := s.newSelection(ctx, t, q, q.Condition(), edm.DateTimeOffset{Ticks: at.Now}, at.AsOf)
 	if err != nil {
 		return p, err
@@ -421,6 +425,8 @@ func (s *Store) Count(ctx context.Context, t Tenant, q *odata.Query, now edm.Dat
 	if cond == nil && asOf == nil {
 		return s.Live(ctx, t)
 	}
+	ctx, end := s.elsewhere(ctx, t, nil)
+	defer end()
 	sel, err := s.newSelection(ctx, t, q, cond, now, asOf)
 	if err != nil {
 		return 0, err
@@ -452,10 +458,10 @@ func (sel *selection) number(ctx context.Context, text string, args []any) (n in
 
 // Live is the number of the tenant's records, which its parts keep.
 func (s *Store) Live(ctx context.Context, t Tenant) (n int64, err error) {
-	st, err := s.queries.get(s.read, query{rest: "SELECT coalesce(sum(live), 0) FROM seq WHERE tenant = $1"})
+	st, err := s.queries.get(s.read, query{rest: "SELECT coalesce(sum(live), 0) FROM seq WHERE tenant = $1 AND part = $2"})
 	if err != nil {
 		return 0, err
 	}
-	err = st.QueryRowContext(context.WithoutCancel(ctx), t.no).Scan(&n)
+	err = st.QueryRowContext(context.WithoutCancel(ctx), t.no, t.part()).Scan(&n)
 	return n, err
 }

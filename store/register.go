@@ -30,7 +30,7 @@ func (s *Store) Register(ctx context.Context, t Tenant, list []Registration, by 
 		}
 	}
 	out := make([]certstate.State, len(list))
-	err := s.do(ctx, func(tx *tx) error {
+	err := s.doIn(ctx, t, func(tx *tx) error {
 		for i := range list {
 			st, err := tx.register(t, list[i], by)
 			if err != nil {
@@ -93,7 +93,7 @@ func (tx *tx) holders(t Tenant, sha256 string) (list []certstate.State, err erro
 	if sha256 == "" {
 		return nil, nil
 	}
-	rows, err := tx.rows(holdersOf, t.no, sha256, maxHolders)
+	rows, err := tx.rows(holdersOf(tx.w.store.partColumn()), t.no, sha256, maxHolders, t.part())
 	if err != nil {
 		return nil, fmt.Errorf("read the records of a certificate: %w", err)
 	}
@@ -108,7 +108,9 @@ func (tx *tx) holders(t Tenant, sha256 string) (list []certstate.State, err erro
 	return list, rows.Err()
 }
 
-var holdersOf = selectState(certstate.InRow, "thumbprint_sha256_hex = $2 AND thumbprint_sha256_hex <> '' ORDER BY k LIMIT $3 + 0")
+func holdersOf(part string) string {
+	return selectState(certstate.InRow, part+" = $4 AND thumbprint_sha256_hex = $2 AND thumbprint_sha256_hex <> '' ORDER BY k LIMIT $3 + 0")
+}
 
 // deviceSet are the properties that tell devices apart.
 var deviceSet = setOf("deviceId", "managedDeviceDisplayName")

@@ -215,7 +215,7 @@ func (s *Store) forget(ctx context.Context, t Tenant) error {
 			return nil
 		}
 		if err == nil {
-			err = s.do(ctx, func(tx *tx) (err error) {
+			err = s.doIn(ctx, t, func(tx *tx) (err error) {
 				n, err = tx.exec("DELETE FROM once WHERE part = $1 AND tenant = $2 AND key IN ("+some+")", t.part(), t.no, now, forgetBatch)
 				return err
 			})

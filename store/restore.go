@@ -245,8 +245,8 @@ func (b *backupReader) record(ctx context.Context, values []any, current bool) (
 	}
 	if current {
 		tenant := Tenant{no: values[2].(int64)}
-		if err := eachWords(distinctWords(&sc.state), tenant, sc.k, insertWords, func(text string, args ...any) (int64, error) {
-			return 0, b.exec(ctx, text, args...)
+		if err := eachWords(distinctWords(&sc.state), tenant, sc.k, insertWords, func(text string, args ...any) error {
+			return b.exec(ctx, text, args...)
 		}); err != nil {
 			return nil, err
 		}

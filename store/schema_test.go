@@ -149,7 +149,7 @@ func TestPlans(t *testing.T) {
 		selectState(certstate.Defaults, byID): {stateByID},
 		selectFrom(certstate.Defaults, pastSource("$4"), byID): {stateByID,
 			"SEARCH past USING INDEX past_id (part=? AND id=? AND n>?)"},
-		deltaPage(certstate.Defaults): {"SEARCH state USING INDEX state_tenant (tenant=? AND rowid>?)",
+		new(Store).deltaPage(certstate.Defaults): {"SEARCH state USING INDEX state_tenant (tenant=? AND rowid>?)",
 			"SEARCH past USING INDEX past_tenant (tenant=? AND n>?)", "USE TEMP B-TREE FOR ORDER BY"},
 		"SELECT k" + madeBy: {stateByID, "SEARCH change USING PRIMARY KEY (part=? AND n>? AND n<?)"},
 		changesAgain:        {"SCAN CONSTANT ROW", "SEARCH p USING INDEX past_id (part=? AND id=? AND n>?)", "SEARCH s USING INDEX sqlite_autoindex_state_1 (part=? AND id=?)"},

@@ -60,7 +60,7 @@ func columnList(set certstate.Set) string {
 // Statements over a record's columns are made from the table of properties
 // once.
 var (
-	insertState = "INSERT INTO state (" + stateColumns + ") VALUES (" + placeholders(1, 3+len(rowColumns)) + ") ON CONFLICT (part, id) DO NOTHING"
+	insertState = "INSERT INTO state (" + stateColumns + ") VALUES (" + placeholders(1, 3+len(rowColumns)) + ") ON CONFLICT DO NOTHING"
 	updateState = "UPDATE state SET (" + strings.Join(rowColumns, ", ") + ") = (" + placeholders(4, len(rowColumns)) + ") WHERE tenant = $1 AND " + byID
 	selectAll   = selectState(certstate.All, byID)
 	deleteState = "DELETE FROM state WHERE tenant = $1 AND " + byID
@@ -210,7 +210,7 @@ func (s *Store) Create(ctx context.Context, t Tenant, in certstate.State, by cer
 	if err := observe(&in, certstate.All); err != nil {
 		return nil, err
 	}
-	err := s.do(ctx, func(tx *tx) error {
+	err := s.doIn(ctx, t, func(tx *tx) error {
 		out, err := tx.once(t, by.Once, func() (*certstate.State, error) { return tx.createOnce(t, &in, by) })
 		if err == nil {
 			in = *out
@@ -263,7 +263,7 @@ type Match func(version int64) bool
 // Update gives the record the values that the properties of set have in the
 // patch, and returns it as stored. A patch that changes nothing leaves no trace.
 func (s *Store) Update(ctx context.Context, t Tenant, id string, patch *certstate.State, set certstate.Set, match Match, by certstate.Cause) (out *certstate.State, err error) {
-	err = s.do(ctx, func(tx *tx) (err error) {
+	err = s.doIn(ctx, t, func(tx *tx) (err error) {
 		out, err = tx.once(t, by.Once, func() (*certstate.State, error) { return tx.update(t, id, patch, set, match, by) })
 		return err
 	})
@@ -293,11 +293,11 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 		return nil, err
 	}
 	out.Version, out.Modified = h.n+1, h.now
-	if _, err := tx.exec(keepState, t.no, t.part(), id, out.Version); err != nil {
+	if err := tx.later(keepState, t.no, t.part(), id, out.Version); err != nil {
 		return nil, fmt.Errorf("keep the version before: %w", err)
 	}
 	args := append(make([]any, 0, 48), t.no, t.part(), id)
-	if _, err := tx.exec(updateState, appendRow(args, old.k, &out)...); err != nil {
+	if err := tx.later(updateState, appendRow(args, old.k, &out)...); err != nil {
 		return nil, fmt.Errorf("update state: %w", err)
 	}
 	if err := tx.keepCertificate(t, &out); err != nil {
@@ -321,7 +321,7 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 
 // Delete removes a record.
 func (s *Store) Delete(ctx context.Context, t Tenant, id string, match Match, by certstate.Cause) error {
-	return s.do(ctx, func(tx *tx) error {
+	return s.doIn(ctx, t, func(tx *tx) error {
 		_, err := tx.once(t, by.Once, func() (*certstate.State, error) { return nil, tx.delete(t, id, match, by) })
 		return err
 	})
@@ -336,10 +336,10 @@ func (tx *tx) delete(t Tenant, id string, match Match, by certstate.Cause) error
 	if err != nil {
 		return err
 	}
-	if _, err := tx.exec(keepState, t.no, t.part(), id, h.n+1); err != nil {
+	if err := tx.later(keepState, t.no, t.part(), id, h.n+1); err != nil {
 		return fmt.Errorf("keep the version before: %w", err)
 	}
-	if _, err := tx.exec(deleteState, t.no, t.part(), id); err != nil {
+	if err := tx.later(deleteState, t.no, t.part(), id); err != nil {
 		return fmt.Errorf("delete state: %w", err)
 	}
 	if err := tx.removeWords(t, old.k, distinctWords(&old.State)); err != nil {

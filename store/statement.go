@@ -54,6 +54,11 @@ func (st statement) QueryContext(ctx context.Context, args ...any) (rows *sql.Ro
 	if st.prepared != nil {
 		return st.prepared.QueryContext(ctx, args...)
 	}
+	if v, ok := ctx.Value(viewKey{}).(*view); ok {
+		if rows, answered, err := v.query(ctx, st.text, args); answered {
+			return rows, err
+		}
+	}
 	began := time.Now()
 	for range readTries {
 		rows, err = st.db.QueryContext(ctx, st.text, args...)

@@ -21,18 +21,23 @@ import (
 // Store is an open register. Its methods may be called from any goroutine.
 // Every method that touches records takes the tenant they belong to.
 type Store struct {
-	d     *dialect
-	path  string // of the file, or where the database is, without a password
-	read  *sql.DB
-	write *sql.DB
-	lock  *os.File // nil unless opened to serve
-	name  string   // of this store among those that are open, for leases
-	now   func() time.Time
-	log   *slog.Logger
+	d       *dialect
+	path    string // of the file, or where the database is, without a password
+	read    *sql.DB
+	write   *sql.DB
+	replica *replica // nil: there is none
+	lock    *os.File // nil unless opened to serve
+	name    string   // of this store among those that are open, for leases
+	now     func() time.Time
+	log     *slog.Logger
 
-	rare    int           // rareUpTo, and
-	limit   time.Duration // statementTime, which tests set
-	repeats time.Duration // as in Options
+	txTime   time.Duration // how long a transaction may take, 0 for ever
+	rare     int           // rareUpTo, and
+	limit    time.Duration // statementTime, and
+	patience time.Duration // resolveTime, which tests set
+	repeats  time.Duration // as in Options
+
+	distributed bool // records are, by part (part.go)
 
 	watching *Lane // of queries that may take long
 	tenants  tenantCache
@@ -62,18 +67,24 @@ type Options struct {
 	// Repeats is how long after it was first sent a request may be repeated, at
 	// most what History is; 0: none may.
 	Repeats time.Duration
-	Now     func() time.Time // nil: time.Now
-	Log     *slog.Logger     // nil: slog.Default
+	// ReadDatabase is the URL of a replica of the database that long reads are
+	// answered from, "" for none. See replica.go.
+	ReadDatabase string
+	Now          func() time.Time // nil: time.Now
+	Log          *slog.Logger     // nil: slog.Default
 }
 
 // Open opens the database that a URL names (URLForms), creating a file that is
 // not there, and brings its schema up to date.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	d, err := dialectOf(url)
+	if err == nil {
+		err = CheckReadDatabase(url, o.ReadDatabase)
+	}
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, repeats: o.Repeats, probing: probeEvery, watching: NewLane(max(1, readConns()-2), maxWaiting), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
+	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, txTime: d.txTime, patience: resolveTime, repeats: o.Repeats, probing: probeEvery, watching: NewLane(max(1, readConns()-2), maxWaiting), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
 	s.queries.d = d
 	if s.now == nil {
 		s.now = time.Now
@@ -84,7 +95,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err := d.open(s, url, o); err != nil {
 		return nil, err
 	}
-	if err := s.start(ctx); err != nil {
+	if err := errors.Join(s.start(ctx), s.openReplica(ctx, o.ReadDatabase)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", s.path, err), s.release())
 	}
 	if o.Serve && o.History > 0 {
@@ -99,6 +110,11 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 func (s *Store) start(ctx context.Context) error {
 	if err := migrate(ctx, s.d, s.write, s.path); err != nil {
 		return err
+	}
+	if s.d.distributed != "" {
+		if err := s.write.QueryRowContext(ctx, s.d.distributed).Scan(&s.distributed); err != nil {
+			return err
+		}
 	}
 	conn, err := s.write.Conn(ctx)
 	if err != nil {
@@ -136,7 +152,11 @@ func (s *Store) Close() error {
 
 func (s *Store) release() error {
 	s.queries.close()
-	return errors.Join(s.read.Close(), s.write.Close(), s.unlock())
+	err := errors.Join(s.read.Close(), s.write.Close(), s.unlock())
+	if s.replica != nil {
+		err = errors.Join(err, s.replica.close())
+	}
+	return err
 }
 
 // unlock gives the lock of the one server back, if the store has it.

@@ -28,20 +28,39 @@ var (
 	by    = certstate.Cause{Actor: "app:test", Reason: "because"}
 )
 
-func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
+func TestMain(m *testing.M) {
+	store.Partition()
+	os.Exit(storetest.Main(m))
+}
 
 // eachEngine runs a test on every engine there is: SQLite with the driver this
 // build has, and PostgreSQL with every table partitioned, so that it refuses what
 // an engine that distributes them would.
 func eachEngine(t *testing.T, fn func(t *testing.T, url string)) {
 	t.Helper()
-	store.Partition()
 	storetest.EachEngine(t, fn)
+}
+
+// plain makes the tables of a PostgreSQL database without partitions.
+func plain(t *testing.T, url string) string {
+	t.Helper()
+	if err := store.CreatePlain(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	return url
 }
 
 func open(t *testing.T, url string) (*store.Store, store.Tenant) {
 	t.Helper()
-	s, err := store.Open(t.Context(), url, store.Options{Log: quiet})
+	return openWith(t, url, store.Options{})
+}
+
+func openWith(t *testing.T, url string, o store.Options) (*store.Store, store.Tenant) {
+	t.Helper()
+	if o.Log == nil {
+		o.Log = quiet
+	}
+	s, err := store.Open(t.Context(), url, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -160,10 +160,11 @@ func (s *Store) RemoveTenant(ctx context.Context, id string, withData bool) erro
 				"Tenant %s has %d certificates and a log of %d changes: suspend it instead, or remove it with its data.", id, h.live, h.n)
 		}
 		for _, table := range []string{"word", "state", "past", "change", "once", "certificate", "seq"} {
-			if _, err := tx.exec("DELETE FROM "+table+" WHERE tenant = $1", t.no); err != nil {
+			if _, err := tx.exec("DELETE FROM "+table+" WHERE tenant = $1 AND part = $2", t.no, t.part()); err != nil {
 				return fmt.Errorf("delete from %s: %w", table, err)
 			}
 		}
+		h.removed = true
 		_, err = tx.exec("DELETE FROM tenant WHERE no = $1", t.no)
 		return err
 	})

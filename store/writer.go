@@ -22,14 +22,18 @@ const (
 // if the engine undid the transaction.
 // An error of package certstate means that it wrote nothing.
 type job struct {
+	part int64 // in which it writes, 0 for tables of the whole register
 	ctx  context.Context
 	do   func(*tx) error
 	done chan error
 }
 
 // do has the writer run fn and returns once it is on disk, or has failed.
-func (s *Store) do(ctx context.Context, fn func(*tx) error) error {
-	j := &job{ctx, fn, make(chan error, 1)}
+func (s *Store) do(ctx context.Context, fn func(*tx) error) error { return s.doIn(ctx, Tenant{}, fn) }
+
+// doIn does what writes into the tenant's part alone.
+func (s *Store) doIn(ctx context.Context, t Tenant, fn func(*tx) error) error {
+	j := &job{t.part(), ctx, fn, make(chan error, 1)}
 	if err := s.enqueue(j); err != nil {
 		return err
 	}
@@ -60,7 +64,8 @@ type writer struct {
 	stmts map[string]*sql.Stmt
 	most  int // jobs in the next transaction
 	lastK int64
-	node  *node // nil: none was taken yet, or the dialect has none
+	gone  map[int64]time.Time // the parts that could not be reached, and when
+	node  *node               // nil: none was taken yet, or the dialect has none
 
 	warned time.Time // that the clock has stepped back
 }
@@ -83,7 +88,9 @@ func (w *writer) run() {
 				break fill
 			}
 		}
-		w.commit(batch)
+		for _, jobs := range w.byPart(batch) {
+			w.commit(jobs)
+		}
 	}
 }
 
@@ -125,11 +132,11 @@ func (w *writer) persist(batch []*job) (answers []error, f *fault, err error) {
 	if w.store.failed.Load() != nil {
 		return nil, faultDamaged, faultEnded.of(nil)
 	}
-	began := time.Now()
+	began, part, tries := time.Now(), batch[0].part, w.tries(batch[0].part)
 	for try := 1; ; try++ {
 		ctx, cancel := context.Background(), context.CancelFunc(func() {})
-		if w.store.d.txTime > 0 {
-			ctx, cancel = context.WithTimeout(ctx, w.store.d.txTime)
+		if w.store.txTime > 0 {
+			ctx, cancel = context.WithTimeout(ctx, w.store.txTime)
 		}
 		answers, err = w.attempt(ctx, batch)
 		cancel()
@@ -137,7 +144,10 @@ func (w *writer) persist(batch []*job) (answers []error, f *fault, err error) {
 		if err == nil {
 			return answers, nil, nil
 		}
-		if f = w.store.d.fault(err); f == nil || !f.again || try == writeTries || time.Since(began) > tryTime {
+		if f = w.store.d.fault(err); f == nil || !f.again || try >= tries || time.Since(began) > tryTime {
+			if f != nil && f.lost {
+				w.away(part)
+			}
 			return nil, f, w.judge(f, err)
 		}
 		w.store.log.Debug("the transaction is tried again", "try", try, "error", err)
@@ -164,7 +174,7 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 		return nil, err
 	}
 	tx := &tx{w: w, ctx: ctx, now: w.store.ticks()}
-	if err := w.begin(ctx); err != nil {
+	if err := tx.begin(); err != nil {
 		return nil, err
 	}
 	answers = make([]error, len(batch))
@@ -181,15 +191,15 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 		return nil, w.rollback(ctx, err)
 	}
 	if w.node != nil {
-		if err := tx.stamp(); err != nil {
+		if err := tx.stamp(batch[0].part); err != nil {
 			return nil, w.rollback(ctx, err)
 		}
 	}
-	if err := w.simple(ctx, "COMMIT"); err != nil {
+	if err := w.end(ctx); err != nil {
 		if f := w.store.d.fault(err); w.node == nil || f == nil || !f.lost {
 			return nil, w.rollback(ctx, err)
 		}
-		committed, doubt := w.resolve()
+		committed, doubt := w.resolve(batch[0].part)
 		if doubt != nil || !committed {
 			return nil, errors.Join(doubt, err)
 		}
@@ -203,12 +213,36 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 	return answers, nil
 }
 
+// errEarly is a commit that the engine answered before it was kept everywhere it
+// has to be.
+var errEarly = errors.New("the engine ended the wait for a synchronous standby: what was committed may not have reached it")
+
+// end commits.
+func (w *writer) end(ctx context.Context) error {
+	w.early()
+	if err := w.simple(ctx, "COMMIT"); err != nil {
+		return err
+	}
+	if w.early() {
+		return errEarly
+	}
+	return nil
+}
+
+// early reports whether the engine has warned of what it answered since this
+// was last asked.
+func (w *writer) early() bool { return w.store.d.warned != nil && w.store.d.warned(w.conn) }
+
 // busyTime is how long the writer waits for another program's transaction.
 const busyTime = 5 * time.Second
 
-func (w *writer) begin(ctx context.Context) error {
+func (tx *tx) begin() error {
+	w := tx.w
+	if w.store.d.driverPrepares {
+		return tx.later(w.store.d.begin)
+	}
 	for began := time.Now(); ; {
-		err := w.simple(ctx, w.store.d.begin)
+		err := w.simple(tx.ctx, w.store.d.begin)
 		if err == nil || w.store.d.fault(err) != faultBusy || time.Since(began) > busyTime {
 			return err
 		}
@@ -222,8 +256,11 @@ func (w *writer) ready(ctx context.Context) error {
 			return err
 		}
 	}
-	if w.store.d.nodes && w.node == nil {
+	switch {
+	case w.store.d.nodes && w.node == nil:
 		return w.takeNode(ctx)
+	case w.store.distributed:
+		return w.renew(ctx)
 	}
 	return nil
 }
@@ -329,24 +366,23 @@ func (w *writer) nodeK(ms, node int64) int64 { return ms<<22 | node<<12 }
 
 // tx is a transaction of the writer's. Its statements are prepared once.
 type tx struct {
-	w     *writer
-	ctx   context.Context
-	now   edm.DateTimeOffset // one time for all the transaction does
-	heads map[int64]*head    // part → where its log stands
-	keyed bool               // the last key was looked up
+	w       *writer
+	ctx     context.Context
+	now     edm.DateTimeOffset // one time for all the transaction does
+	heads   map[int64]*head    // part → where its log stands
+	keyed   bool               // the last key was looked up
+	waiting []waiting          // statements that were not sent yet
 }
 
 func (tx *tx) exec(text string, args ...any) (affected int64, err error) {
-	var res sql.Result
 	if tx.w.store.d.driverPrepares {
-		res, err = tx.w.conn.ExecContext(tx.ctx, tx.w.store.d.rebind(text), args...)
-	} else {
-		st, e := tx.w.prepared(text)
-		if e != nil {
-			return 0, e
-		}
-		res, err = st.ExecContext(tx.ctx, args...)
+		return tx.sendExec(tx.w.store.d.rebind(text), args)
 	}
+	st, err := tx.w.prepared(text)
+	if err != nil {
+		return 0, err
+	}
+	res, err := st.ExecContext(tx.ctx, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -356,7 +392,7 @@ func (tx *tx) exec(text string, args ...any) (affected int64, err error) {
 // row is the one row of a query; its Scan says sql.ErrNoRows if there is none.
 func (tx *tx) row(text string, args ...any) rowScanner {
 	if tx.w.store.d.driverPrepares {
-		return tx.w.conn.QueryRowContext(tx.ctx, tx.w.store.d.rebind(text), args...)
+		return sentRow{tx, tx.w.store.d.rebind(text), args}
 	}
 	st, err := tx.w.prepared(text)
 	if err != nil {
@@ -368,6 +404,9 @@ func (tx *tx) row(text string, args ...any) rowScanner {
 // rows is the rows of a query, which the caller closes before the next statement.
 func (tx *tx) rows(text string, args ...any) (*sql.Rows, error) {
 	if tx.w.store.d.driverPrepares {
+		if err := tx.sendWaiting(); err != nil {
+			return nil, err
+		}
 		return tx.w.conn.QueryContext(tx.ctx, tx.w.store.d.rebind(text), args...)
 	}
 	st, err := tx.w.prepared(text)
@@ -392,12 +431,16 @@ type head struct {
 	// numbers do.
 	now     edm.DateTimeOffset
 	changed bool
+	removed bool // with the tenant
 }
 
 // head finds out where the log of the tenant's part stands. The transaction
 // holds the write lock, or the row's, so nobody moves it before the commit.
 func (tx *tx) head(t Tenant) (*head, error) {
 	if h := tx.heads[t.part()]; h != nil {
+		if h.removed {
+			return nil, noTenant(t.ID)
+		}
 		return h, nil
 	}
 	h := &head{t: t, now: tx.now}
@@ -424,7 +467,7 @@ func (tx *tx) head(t Tenant) (*head, error) {
 func (tx *tx) log(h *head, id string, kind certstate.ChangeKind, live int64, by certstate.Cause) error {
 	const insert = "INSERT INTO change (part, tenant, " + changeColumns + ", digest) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 	values := append(make([]any, 0, 9), h.t.part(), h.t.no, h.n+1, id, string(kind), by.Actor, by.Reason, h.now.Ticks)
-	if _, err := tx.exec(insert, append(values, digest(values[1:]...))...); err != nil {
+	if err := tx.later(insert, append(values, digest(values[1:]...))...); err != nil {
 		return fmt.Errorf("log change: %w", err)
 	}
 	h.n++
@@ -437,14 +480,10 @@ func (tx *tx) log(h *head, id string, kind certstate.ChangeKind, live int64, by 
 func (tx *tx) saveHeads() error {
 	const save = "UPDATE seq SET n = $1, live = $2, at = $3 WHERE part = $4 AND tenant = $5"
 	for part, h := range tx.heads {
-		if !h.changed {
+		if !h.changed || h.removed {
 			continue
 		}
-		n, err := tx.exec(save, h.n, h.live, h.now.Ticks, part, h.t.no)
-		if err == nil && n == 0 { // the transaction removed the tenant too
-			err = sql.ErrNoRows
-		}
-		if err != nil {
+		if err := tx.later(save, h.n, h.live, h.now.Ticks, part, h.t.no); err != nil {
 			return fmt.Errorf("number changes of tenant %s: %w", h.t.ID, err)
 		}
 	}

@@ -14,6 +14,7 @@ need() { # need COMMAND-OR-FOLDER PACKAGE WHY
 }
 need cc "gcc libc6-dev" "the race detector and the cgo SQLite driver"
 need /usr/lib/postgresql/15/bin/postgres postgresql-15 "the tests on PostgreSQL"
+need /usr/sbin/pgbouncer pgbouncer "the tests behind a pooler"
 need /usr/sbin/haproxy haproxy "the tests behind HAProxy"
 need /usr/sbin/nginx nginx "the tests behind nginx"
 need strace strace "the tests in which the kernel fails a server's writes and syncs"

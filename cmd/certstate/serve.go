@@ -65,7 +65,7 @@ func (a *app) runServer(ctx context.Context, set *settings, log *slog.Logger) (e
 			return err
 		}
 	}
-	db, err := store.Open(ctx, set.Database, store.Options{Serve: true, Log: log,
+	db, err := store.Open(ctx, set.Database, store.Options{Serve: true, Log: log, ReadDatabase: set.ReadDatabase,
 		History: time.Duration(set.HistoryDays) * 24 * time.Hour, Repeats: time.Duration(set.RepeatMinutes) * time.Minute})
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ import (
 // variable and a line of the configuration file.
 type settings struct {
 	Database      string   // store.URLForms
+	ReadDatabase  string   // a replica of it, for reads that may be long; "" for none
 	Listen        string   // HOST:PORT
 	BaseURL       string   // public root, https://host[:port], without /beta
 	Issuers       []string // see auth.ParseIssuer
@@ -44,6 +45,7 @@ type settings struct {
 
 func (s *settings) flags(f *pflag.FlagSet) {
 	databaseFlag(f, &s.Database)
+	f.StringVar(&s.ReadDatabase, "read-database", "", "`URL` of streaming replicas of a PostgreSQL database that lists, counts, searches, history and delta are read from whenever they are up to date")
 	f.StringVar(&s.Listen, "listen", "localhost:8443", "`address` to listen on, HOST:PORT")
 	f.StringVar(&s.BaseURL, "base-url", "", "public `URL` that clients use, without /beta; every link begins with it")
 	f.StringArrayVar(&s.Issuers, "issuer", nil, "trusted token `issuer`: entra:global, entra:usgov, entra:dod, entra:china, or its iss claim with {tenantid}, then alg=… and tenant=… if needed (repeatable)")
@@ -94,6 +96,9 @@ func (s *settings) check() error {
 	fail := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if s.Database == "" {
 		fail("--database is required: %s", store.URLForms)
+	}
+	if err := store.CheckReadDatabase(s.Database, s.ReadDatabase); s.Database != "" && err != nil {
+		fail("--read-database: %w", err)
 	}
 	if len(s.Issuers) == 0 {
 		fail("--issuer is required: whose tokens to trust, such as entra:global")

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,6 +26,8 @@ type Cluster struct {
 	dir     string
 	process *os.Process
 	ended   chan struct{}
+
+	standbys atomic.Int64 // that were made of it
 }
 
 // Start makes a cluster and starts it. Its own collation is a linguistic one,
@@ -34,32 +37,47 @@ func Start() (*Cluster, error) {
 	if _, err := os.Stat(filepath.Join(binaries, "initdb")); err != nil {
 		return nil, fmt.Errorf("set %s, or install postgresql-15: %w", ServerVariable, err)
 	}
+	return fill("initdb", "-U", "postgres", "-A", "trust",
+		"-E", "UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US", "--no-sync", "--no-instructions")
+}
+
+// fill makes a server whose data a program of PostgreSQL's makes.
+func fill(program string, args ...string) (*Cluster, error) {
 	dir, err := os.MkdirTemp("", "certstate-pg")
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{dir: dir}
 	owner, err := unprivileged()
 	if owner != nil && err == nil {
 		err = os.Chown(dir, int(owner.Uid), int(owner.Gid))
 	}
+	c := &Cluster{dir: dir}
 	if err == nil {
-		//nolint:gosec // a program of Debian's, a folder of our own
-		initdb := exec.Command(filepath.Join(binaries, "initdb"), "-D", filepath.Join(dir, "data"), "-U", "postgres", "-A", "trust",
-			"-E", "UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US", "--no-sync", "--no-instructions")
-		initdb.Dir, initdb.SysProcAttr = dir, &syscall.SysProcAttr{Credential: owner}
-		var out []byte
-		if out, err = initdb.CombinedOutput(); err != nil {
-			err = fmt.Errorf("initdb: %w: %s", err, out)
-		}
-	}
-	if err == nil {
-		err = c.start()
+		err = c.fill(program, args...)
 	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return c, nil
+}
+
+// fill has a program make the server's data anew, and starts it.
+func (c *Cluster) fill(program string, args ...string) error {
+	owner, err := unprivileged()
+	if err != nil {
+		return err
+	}
+	data := filepath.Join(c.dir, "data")
+	if err := os.RemoveAll(data); err != nil {
+		return err
+	}
+	//nolint:gosec // a program of Debian's, a folder of our own
+	cmd := exec.Command(filepath.Join(binaries, program), append([]string{"-D", data}, args...)...)
+	cmd.Dir, cmd.SysProcAttr = c.dir, &syscall.SysProcAttr{Credential: owner}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", program, err, out)
+	}
+	return c.start()
 }
 
 // unprivileged is who runs the server if the tests run as root, which
@@ -115,7 +133,7 @@ func (c *Cluster) start() error {
 
 // wait returns once the server answers.
 func (c *Cluster) wait() (err error) {
-	for range 300 {
+	for range 1500 {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		var conn *pgx.Conn
 		if conn, err = pgx.Connect(ctx, c.URL("postgres")); err == nil {
@@ -128,7 +146,7 @@ func (c *Cluster) wait() (err error) {
 		case <-c.ended:
 			text, _ := os.ReadFile(filepath.Join(c.dir, "log"))
 			return fmt.Errorf("postgres ended: %s", text)
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	return err
