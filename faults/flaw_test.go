@@ -28,7 +28,7 @@ const (
 )
 
 var flawSeams = []seam{
-	{file: "store/writer.go", line: `if err := w.simple(ctx, "COMMIT"); err != nil {`,
+	{file: "store/writer.go", line: "if err := w.end(ctx); err != nil {",
 		before: "if seam.Flawed(" + quoted(hurried) + ") { for i, j := range batch { j.done <- answers[i] } }"},
 	{file: "store/writer.go", line: "j.done <- err", instead: "select { case j.done <- err: default: }"},
 	{file: "store/writer.go", line: "j.done <- answers[i]", instead: "select { case j.done <- answers[i]: default: }"},

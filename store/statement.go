@@ -47,7 +47,7 @@ type statement struct {
 // that a server which has restarted left behind.
 const (
 	readTries = postgresReaders + 2
-	readAgain = time.Second
+	readAgain = 3 * time.Second
 )
 
 func (st statement) QueryContext(ctx context.Context, args ...any) (rows *sql.Rows, err error) {
