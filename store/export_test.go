@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"time"
@@ -137,4 +138,15 @@ func (s *Store) Remembered(ctx context.Context, t Tenant) (n int, err error) {
 func (s *Store) Certificates(ctx context.Context, t Tenant) (n int, err error) {
 	err = s.read.QueryRowContext(ctx, s.d.rebind("SELECT count(*) FROM certificate WHERE tenant = $1"), t.no).Scan(&n)
 	return n, err
+}
+
+// IndexNames are the secondary indexes there are, in order.
+func (s *Store) IndexNames(ctx context.Context) ([]string, error) {
+	conn, err := s.read.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	have, err := secondaryIndexes(ctx, s.d, conn)
+	return slices.Sorted(maps.Keys(have)), err
 }
