@@ -16,8 +16,10 @@ import (
 
 // Row is a record of a source: a state, or why it is none.
 type Row struct {
-	Line  int // of the source, from 1
+	Line  int    // of the source, from 1; 0: it has none
+	Place string // within the source, for people; "": the line says it
 	State *certstate.State
+	Set   certstate.Set // the properties of State that the source gives
 	Err   error
 }
 
@@ -48,7 +50,7 @@ func NDJSON(r io.Reader) iter.Seq[Row] {
 					return
 				}
 			default:
-				row.State, row.Err = decodeRow(line)
+				row.State, row.Set, row.Err = decodeRow(line)
 			}
 			if err != nil && !errors.Is(err, io.EOF) {
 				row.State, row.Err = nil, errors.Join(ErrRead, err)
@@ -62,12 +64,12 @@ func NDJSON(r io.Reader) iter.Seq[Row] {
 	}
 }
 
-func decodeRow(line []byte) (*certstate.State, error) {
+func decodeRow(line []byte) (*certstate.State, certstate.Set, error) {
 	body, err := odata.DecodeBody(line)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return &body.State, nil
+	return &body.State, body.Sent, nil
 }
 
 func skipLine(lines *bufio.Reader) error {
