@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"iter"
 	"log/slog"
-	"time"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,76 +17,186 @@ import (
 )
 
 // formats are what import reads, by the value of --format.
-var formats = map[string]func(io.Reader) func(func(ingest.Row) bool){
-	"ndjson": func(r io.Reader) func(func(ingest.Row) bool) { return ingest.NDJSON(r) },
+var formats = map[string]func(*ingest.File, *importSettings) iter.Seq[ingest.Row]{
+	ingest.KindNDJSON: func(f *ingest.File, _ *importSettings) iter.Seq[ingest.Row] { return ingest.NDJSON(f) },
+	ingest.KindCSV:    func(f *ingest.File, set *importSettings) iter.Seq[ingest.Row] { return ingest.CSV(f, set.columns) },
+	ingest.KindCertificates: func(f *ingest.File, set *importSettings) iter.Seq[ingest.Row] {
+		return ingest.Certificates(f, set.naming)
+	},
 }
+
+const (
+	formatAuto  = "auto"
+	formatNames = "auto, ndjson, csv, certificates"
+)
 
 // importSettings are the flags of import.
 type importSettings struct {
 	database, tenant, format, reason string
+	column                           []string
+	update, dry                      bool
+	report                           string
+	upnFrom, passwordFile            string
+	naming                           ingest.Naming
+
+	columns map[string]string // of column
+	by      certstate.Cause
 }
 
 func (a *app) importRecords() *cobra.Command {
 	var set importSettings
 	cmd := &cobra.Command{
-		Use:   "import FILE",
-		Short: "Create many records from a file",
-		Long: `Create a record for each line of a file, or of standard input if FILE is -.
+		Use:   "import FILE...",
+		Short: "Bring in certificates, reports and records from files",
+		Long: `Bring in what is there: certificates, Intune's reports, tables and records. FILE is
+a file, a folder with all that is in it, a pattern in quotes, an archive (tar, zip,
+gzip), or - for standard input. What a file is, its content says, or --format:
 
-With --format ndjson a line is a JSON object as the API takes it to create a
-record. A record whose id is taken, or that is none, is left out and named with
-its line and the reason; the others are created. Each thousand or so is durable
-at once, so an import that was ended can be run again: what is there already is
-left out.
+  ndjson        a line is a JSON object as the API takes it to create a record
+  csv           a row is a record; the first row names the columns, as properties
+                (certstate fields), as in Intune's reports AllDeviceCertificates and
+                CertificatesByRAPolicy (the zip of an export job will do), or as
+                --column HEADER=property says
+  certificates  PEM with any number of blocks, DER, PKCS#7, PKCS#12, base64; private
+                keys are refused and named, those in PKCS#12 passed over
+
+Everything may be brought in again: what is there already is counted, not doubled.
+So an import that was ended, however it was, is just run again. A record is known by
+its id; without one, a certificate by itself and its device, and a row by its device
+with the thumbprint, or with issuer and serial number. A row with an id that is
+there and says otherwise is left out, unless --update is given; a row without an id
+updates what it names. A report that does not know of a revocation does not end it.
+
+A certificate's device is the name of its file (LAPTOP-7.pem), or as --device or
+--device-from says. Certificates of authorities are passed over, unless
+--authorities is given.
+
+What cannot be brought in is left out and named with its place, the reason and the
+cure, on standard error and in --report; the rest goes in. Each thousand or so is
+durable at once.
+
+With --dry-run nothing is written, and all is said that would be. Thousands at a time
+are tried and undone: what occurs twice in the input may be counted twice.
 
 Import works beside a running server. Into an empty database that no server
 holds it is several times faster.
 
-Exit codes: 0 all created, 1 failed, 2 wrong flags, 3 some lines were left out.`,
-		Example: `  certstate import --format ndjson --tenant 8d9f61b2-0f1e-4c6d-9a51-3f5b1c1e7a10 \
-    --database sqlite:/var/lib/certstate/register.db certificates.ndjson`,
-		Args: arguments(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runImport(cmd, &set, args[0]) },
+Exit codes: 0 all brought in, 1 failed, 2 wrong flags, 3 something was left out.`,
+		Example: `  certstate import --tenant $TENANT --database sqlite:/var/lib/certstate/register.db devices/
+  certstate import --tenant $TENANT --device-from cn '/etc/pki/issued/*.pem' old.tar.gz
+  certstate import --tenant $TENANT AllDeviceCertificates_8d9f.zip --report rejected.csv
+  certstate import --tenant $TENANT --column Computer=managedDeviceDisplayName --column Notes= assets.csv --dry-run
+  curl -s https://ca.example/roots.pem | certstate import --tenant $TENANT --device ca --authorities -`,
+		Args: arguments(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runImport(cmd, &set, args) },
 	}
-	databaseFlag(cmd.Flags(), &set.database)
-	cmd.Flags().StringVar(&set.tenant, "tenant", "", "`GUID` of the enrolled tenant the records belong to")
-	cmd.Flags().StringVar(&set.format, "format", "ndjson", "`form` of the file: ndjson")
-	cmd.Flags().StringVar(&set.reason, "reason", "", "`why`, for the records' history")
+	f := cmd.Flags()
+	databaseFlag(f, &set.database)
+	f.StringVar(&set.tenant, "tenant", "", "`GUID` of the enrolled tenant the records belong to")
+	f.StringVar(&set.format, "format", formatAuto, "`form` of the files: "+formatNames)
+	f.StringVar(&set.reason, "reason", "", "`why`, for the records' history")
+	f.StringArrayVar(&set.column, "column", nil, "`HEADER=property`: what a column of a CSV file is; HEADER= leaves it out (repeatable)")
+	f.BoolVar(&set.update, "update", false, "have records whose id is there take what the file says")
+	f.BoolVar(&set.dry, "dry-run", false, "say what would be created, updated and left out, and write nothing")
+	f.StringVar(&set.report, "report", "", "`file` for what is left out, with place, reason and cure: .csv or .ndjson")
+	f.StringVar(&set.naming.Device, "device", "", "`name` of the device that all certificates are on")
+	f.StringVar(&set.naming.From, "device-from", ingest.FromFile, "`where` a certificate's device is named: file (its name), cn (the subject's common name) or san (the first DNS name)")
+	f.StringVar(&set.upnFrom, "upn-from", "san", "`where` a certificate's user principal name is: san (its alternative names) or none")
+	f.BoolVar(&set.naming.Authorities, "authorities", false, "bring in the certificates of authorities too")
+	f.StringVar(&set.passwordFile, "password-file", "", "`file` with the password of PKCS#12 files")
 	return cmd
 }
 
-func (a *app) runImport(cmd *cobra.Command, set *importSettings, file string) (err error) {
-	read := formats[set.format]
-	id, faulty := store.ParseTenantID(set.tenant)
+// check finds what is wrong with the flags, and reads what they name.
+func (set *importSettings) check() error {
+	_, faulty := store.ParseTenantID(set.tenant)
 	switch {
 	case set.database == "":
-		return usageError{errors.New("--database is required: " + store.URLForms)}
+		return errors.New("--database is required: " + store.URLForms)
 	case set.tenant == "":
-		return usageError{errors.New("--tenant is required: the GUID of an enrolled tenant")}
+		return errors.New("--tenant is required: the GUID of an enrolled tenant")
 	case faulty != nil:
-		return usageError{faulty}
-	case read == nil:
-		return usageError{fmt.Errorf("--format %q is not one of: ndjson", set.format)}
+		return faulty
+	case set.format != formatAuto && formats[set.format] == nil:
+		return fmt.Errorf("--format %q is not one of: %s", set.format, formatNames)
+	case set.upnFrom != "san" && set.upnFrom != "none":
+		return fmt.Errorf("--upn-from %q is not one of: san, none", set.upnFrom)
 	}
-	source, err := input(cmd, file)
+	switch set.naming.From {
+	case ingest.FromFile, ingest.FromCN, ingest.FromSAN:
+	default:
+		return fmt.Errorf("--device-from %q is not one of: file, cn, san", set.naming.From)
+	}
+	set.naming.UPN = set.upnFrom == "san"
+	set.by = certstate.Cause{Actor: "certstate import", Reason: set.reason}
+	return errors.Join(set.readColumns(), set.readPassword())
+}
+
+func (set *importSettings) readColumns() error {
+	set.columns = map[string]string{}
+	for _, text := range set.column {
+		header, property, ok := strings.Cut(text, "=")
+		n, known := certstate.Lookup(property)
+		switch {
+		case !ok || header == "":
+			return fmt.Errorf("--column %q is not HEADER=property", text)
+		case property == "":
+		case !known && certstate.Suggest(property) != "":
+			return fmt.Errorf("--column %s: there is no property %q: is it %s?", text, property, certstate.Suggest(property))
+		case !known:
+			return fmt.Errorf("--column %s: there is no property %q: certstate fields lists them", text, property)
+		case certstate.Properties[n].Is(certstate.Computed):
+			return fmt.Errorf("--column %s: the register sets %s itself", text, property)
+		}
+		set.columns[header] = property
+	}
+	return nil
+}
+
+func (set *importSettings) readPassword() error {
+	if set.passwordFile == "" {
+		return nil
+	}
+	text, err := os.ReadFile(set.passwordFile)
+	set.naming.Password = strings.TrimRight(string(text), "\r\n")
+	return err
+}
+
+func (a *app) runImport(cmd *cobra.Command, set *importSettings, files []string) (err error) {
+	if err := set.check(); err != nil {
+		return usageError{err}
+	}
+	in, err := ingest.NewInput(cmd.InOrStdin(), files)
 	if err != nil {
 		return err
 	}
-	defer source.Close() // only read
+	rejects, err := openRejects(a.err, set.report)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rejects.close()) }()
 	s, err := a.openAlone(cmd.Context(), set.database)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	id, err := store.ParseTenantID(set.tenant)
+	if err != nil {
+		return err
+	}
 	t, err := s.Tenant(cmd.Context(), id)
 	if err != nil {
 		return fmt.Errorf("%w Enrol it with: certstate tenant add %s", err, id)
 	}
-	i := &importer{a: a, s: s, t: t, by: certstate.Cause{Actor: "certstate import", Reason: set.reason}, began: time.Now(), said: time.Now()}
-	err = s.WithoutIndexes(cmd.Context(), func() error { return i.run(cmd.Context(), read(source)) })
-	i.report(true)
-	if err == nil && i.left > 0 {
-		return exitError{fmt.Errorf("%d lines were left out", i.left), exitPartly}
+	i := newImporter(a, s, t, set, in, rejects)
+	if set.dry {
+		err = i.run(cmd.Context())
+	} else {
+		err = s.WithoutIndexes(cmd.Context(), func() error { return i.run(cmd.Context()) })
+	}
+	i.total()
+	if left := rejects.count; err == nil && left > 0 {
+		return exitError{fmt.Errorf("%d%s were left out", left, i.noun()), exitPartly}
 	}
 	return err
 }
@@ -99,80 +210,4 @@ func (a *app) openAlone(ctx context.Context, url string) (*store.Store, error) {
 		return store.Open(ctx, url, store.Options{Log: log})
 	}
 	return s, err
-}
-
-// chunk is how many records share a transaction.
-const chunk = 2000
-
-// importer creates records, a chunk at a time.
-type importer struct {
-	a     *app
-	s     *store.Store
-	t     store.Tenant
-	by    certstate.Cause
-	lines []int
-	batch []certstate.State
-
-	began, said time.Time
-	made, left  int
-}
-
-func (i *importer) run(ctx context.Context, rows func(func(ingest.Row) bool)) error {
-	for row := range rows {
-		if errors.Is(row.Err, ingest.ErrRead) {
-			return errors.Join(row.Err, i.flush(ctx))
-		}
-		if row.Err != nil {
-			i.leaveOut(row.Line, row.Err)
-			continue
-		}
-		i.lines, i.batch = append(i.lines, row.Line), append(i.batch, *row.State)
-		if len(i.batch) == chunk {
-			if err := i.flush(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	return i.flush(ctx)
-}
-
-// flush creates the batch.
-func (i *importer) flush(ctx context.Context) error {
-	if len(i.batch) == 0 {
-		return nil
-	}
-	faults, err := i.s.Load(ctx, i.t, i.batch, i.by)
-	if err != nil {
-		return fmt.Errorf("lines %d to %d: %w", i.lines[0], i.lines[len(i.lines)-1], err)
-	}
-	for n, fault := range faults {
-		if fault != nil {
-			i.leaveOut(i.lines[n], fault)
-		} else {
-			i.made++
-		}
-	}
-	i.lines, i.batch = i.lines[:0], i.batch[:0]
-	i.report(false)
-	return ctx.Err()
-}
-
-func (i *importer) leaveOut(line int, why error) {
-	i.left++
-	fmt.Fprintf(i.a.err, "line %d: %s\n", line, why)
-}
-
-// report says how far it is, at most once in two seconds until the end.
-func (i *importer) report(end bool) {
-	if !end && time.Since(i.said) < 2*time.Second {
-		return
-	}
-	i.said = time.Now()
-	rate := float64(i.made) / max(time.Since(i.began).Seconds(), 1e-3)
-	if !end {
-		fmt.Fprintf(i.a.err, "%d records created, %.0f a second\n", i.made, rate)
-		return
-	}
-	fmt.Fprintf(i.a.stdout, "%d records created, %d lines left out, in %s (%.0f a second)\n",
-		i.made, i.left, time.Since(i.began).Round(time.Millisecond), rate)
 }

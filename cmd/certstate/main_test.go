@@ -1,11 +1,15 @@
 package main
 
 import (
+	"archive/zip"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -33,12 +37,15 @@ func TestScriptsOnPostgres(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/postgres", Setup: func(e *testscript.Env) error {
 		e.Setenv("CERTSTATE_DATABASE", url)
 		return nil
-	}, Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status}})
+	}, Cmds: commands})
 }
+
+// commands are what scripts may use besides testscript's own.
+var commands = map[string]func(*testscript.TestScript, bool, []string){"status": status, "zip": zipFiles, "unbase64": unbase64}
 
 // TestScripts runs testdata/script/*.txtar: the product as an operator uses it.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status}})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Cmds: commands})
 }
 
 // status CODE COMMAND ARG… runs a command that must end with the exit code.
@@ -56,4 +63,25 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	if fmt.Sprint(code) != args[0] {
 		ts.Fatalf("exit code %d, want %s", code, args[0])
 	}
+}
+
+// zipFiles ARCHIVE FILE… packs files.
+func zipFiles(ts *testscript.TestScript, _ bool, args []string) {
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	z := zip.NewWriter(f)
+	for _, name := range args[1:] {
+		w, err := z.Create(name)
+		ts.Check(err)
+		_, err = io.WriteString(w, ts.ReadFile(name))
+		ts.Check(err)
+	}
+	ts.Check(errors.Join(z.Close(), f.Close()))
+}
+
+// unbase64 FROM TO decodes a file.
+func unbase64(ts *testscript.TestScript, _ bool, args []string) {
+	data, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(ts.ReadFile(args[0]), "\n", ""))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
 }
