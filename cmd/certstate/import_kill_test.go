@@ -1,0 +1,197 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/big"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"certstate"
+	"certstate/odata"
+	"certstate/store"
+	"certstate/store/storetest"
+)
+
+const killTenant = "8d9f61b2-0f1e-4c6d-9a51-3f5b1c1e7a10"
+
+// TestImportKilled kills an import in the middle twice, runs it again, and compares
+// what is there with what an import has that nobody disturbed: nothing is missing,
+// nothing is there twice, and running it once more changes nothing.
+func TestImportKilled(t *testing.T) {
+	for _, in := range []struct {
+		name string
+		data []byte
+		rows int64
+	}{
+		{"ndjson", manyLines(8_000), 8_000},
+		{"csv", manyRows(8_000), 8_000},
+		{"certificates", manyCertificates(t, 5_000), 5_000},
+	} {
+		t.Run(in.name, func(t *testing.T) {
+			whole := newRegister(t, storetest.Engines[0].URL(t))
+			whole.run(t, in.data, len(in.data))
+			want := whole.records(t)
+			storetest.EachEngine(t, func(t *testing.T, url string) {
+				if testing.Short() && !strings.HasPrefix(url, "sqlite:") {
+					t.Skip("SKIPPED: -short kills imports into SQLite only")
+				}
+				r := newRegister(t, url)
+				for _, part := range []int{len(in.data) / 2, len(in.data) / 4 * 3} {
+					r.run(t, in.data, part)
+					if n := int64(len(r.records(t))); n == 0 || n >= in.rows {
+						t.Fatalf("killed in the middle, %d of %d records are there: the test saw nothing", n, in.rows)
+					}
+				}
+				out := r.run(t, in.data, len(in.data))
+				if !strings.Contains(out, " there already, 0") {
+					t.Errorf("run again: %s", out)
+				}
+				if got := r.records(t); !maps.Equal(got, want) || int64(len(got)) != in.rows {
+					t.Errorf("%d different records, want %d", len(got), in.rows)
+				}
+				if out := r.run(t, in.data, len(in.data)); !strings.HasPrefix(out, fmt.Sprintf("0 records created, %d there already, 0", in.rows)) {
+					t.Errorf("run once more: %s", out)
+				}
+			})
+		})
+	}
+}
+
+// register is a database that a program of its own fills.
+type register struct{ url string }
+
+func newRegister(t *testing.T, url string) *register {
+	t.Helper()
+	s, err := store.Open(t.Context(), url, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.AddTenant(t.Context(), killTenant, ""); err != nil {
+		t.Fatal(err)
+	}
+	return &register{url}
+}
+
+// run imports data, and kills the program once it has taken so much of it: the
+// program reads as it writes, but for what the pipe and its buffers hold.
+func (r *register) run(t *testing.T, data []byte, upTo int) (out string) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	cmd := &exec.Cmd{Path: exe, Args: []string{"certstate", "import", "--database", r.url, "--tenant", killTenant, "-"}, Stdout: &stdout, Stderr: &stderr, Env: os.Environ()}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Write(data[:upTo]); err != nil {
+		t.Errorf("the import takes no more: %v: %s", err, &stderr)
+	}
+	if upTo < len(data) {
+		_ = cmd.Process.Kill()
+	}
+	_ = in.Close()
+	if err := cmd.Wait(); (err != nil) != (upTo < len(data)) {
+		t.Fatalf("import: %v: %s", err, &stderr)
+	}
+	return stdout.String()
+}
+
+// records are what is there, without what differs each time, and how often.
+func (r *register) records(t *testing.T) map[string]int {
+	t.Helper()
+	s, err := store.Open(t.Context(), r.url, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	tn, err := s.Tenant(t.Context(), killTenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := map[string]int{}
+	_, err = s.List(t.Context(), tn, &odata.Query{Select: certstate.All}, store.Position{}, 1<<30, func(st *certstate.State) error {
+		var text []byte
+		for i := range certstate.Properties {
+			p := &certstate.Properties[i]
+			if random := i == 0 && st.Certificate.Valid; !random && p.Name != "createdDateTime" && p.Name != "lastModifiedDateTime" {
+				text = p.Field(st).AppendJSON(append(text, ' '))
+			}
+		}
+		m[string(text)]++
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// manyLines are records, every other with an id.
+func manyLines(n int) []byte {
+	var b bytes.Buffer
+	for i := range n {
+		id := ""
+		if i%2 == 0 {
+			id = fmt.Sprintf(`"id":"r%d",`, i)
+		}
+		fmt.Fprintf(&b, `{%s"managedDeviceDisplayName":"LAPTOP-%d","certificateThumbprint":"%040X","certificateExpirationDateTime":"2027-01-01T00:00:00Z"}`+"\n", id, i, i)
+	}
+	return b.Bytes()
+}
+
+// manyRows are rows of Intune's report.
+func manyRows(n int) []byte {
+	var b bytes.Buffer
+	b.WriteString("CertificateStatus,DeviceId,DeviceName,IssuerName,KeyUsage,SerialNumber,SubjectName,Thumbprint,UPN,ValidFrom,ValidTo\r\n")
+	for i := range n {
+		fmt.Fprintf(&b, "Issued,d%d,LAPTOP-%d,\"CN=CA,O=Fleet\",160,%X,CN=LAPTOP-%d,%040X,u%d@fleet.example,2026-01-01 00:00:00.0000000,2027-01-01 00:00:00.0000000\r\n", i, i, i+1, i, i, i)
+	}
+	return b.Bytes()
+}
+
+// manyCertificates is an archive of certificates, each a device's.
+func manyCertificates(t testing.TB, n int) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for i := range n {
+		name := fmt.Sprintf("LAPTOP-%d", i)
+		template := &x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name + ".fleet.example"}, NotAfter: time.Unix(1<<31, 0)}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = w.WriteHeader(&tar.Header{Name: "devices/" + name + ".der", Mode: 0o600, Size: int64(len(der))})
+		if _, e := io.Copy(w, bytes.NewReader(der)); err != nil || e != nil {
+			t.Fatal(errors.Join(err, e))
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
