@@ -94,8 +94,9 @@ var postgresIndexes = sync.OnceValue(func() map[string]string {
 // waits for ever: for a lock, or for a server that went away in the middle of a
 // transaction.
 var (
-	writeSession = map[string]string{"lock_timeout": "5000", "idle_in_transaction_session_timeout": "10000"}
-	readSession  = map[string]string{"statement_timeout": strconv.FormatInt((statementTime + 2*time.Second).Milliseconds(), 10), readOnly: "on"}
+	writeSession   = map[string]string{"lock_timeout": "5000", "idle_in_transaction_session_timeout": "10000"}
+	patientSession = map[string]string{"statement_timeout": "0", readOnly: "on"}
+	readSession    = map[string]string{"statement_timeout": strconv.FormatInt((statementTime + 2*time.Second).Milliseconds(), 10), readOnly: "on"}
 )
 
 // readOnly is set once a connection is made: to target_session_attrs=read-write
@@ -111,14 +112,18 @@ const (
 	answerTime = statementTime + 5*time.Second
 )
 
-func openPostgresStore(s *Store, url string, _ Options) error {
+func openPostgresStore(s *Store, url string, o Options) error {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return fmt.Errorf("database: %w", err) // pgx hides the password
 	}
 	s.path = fmt.Sprintf("postgres://%s@%s/%s", config.User, net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port))), config.Database)
 	s.write = openPostgres(config, writeSession, 2, 0) // the writer's, and one for other work
-	s.read = openPostgres(config, readSession, postgresReaders, answerTime)
+	session, answer := readSession, answerTime
+	if o.Patient {
+		session, answer = patientSession, 0
+	}
+	s.read = openPostgres(config, session, postgresReaders, answer)
 	return nil
 }
 

@@ -15,8 +15,12 @@ import (
 	"certstate/odata"
 )
 
-// statementTime bounds how long a query may run.
-const statementTime = 5 * time.Second
+// statementTime bounds how long a query may run; patience, if it may take as long
+// as it takes.
+const (
+	statementTime = 5 * time.Second
+	patience      = 365 * 24 * time.Hour
+)
 
 // Position is a place in a query's answer, and what the answer's first page
 // has settled for those that follow.
@@ -141,6 +145,10 @@ func tooSlow(ctx context.Context, err error) error {
 	return err
 }
 
+// ErrEndPage is what the fn of List returns to have the page end after the record
+// it was given.
+var ErrEndPage = errors.New("the page ends here")
+
 // List calls fn for a page of the records that the query selects, in its
 // order, and at most limit times: from the beginning, or after a position that
 // an earlier page gave. The State passed to fn is reused; it holds the
@@ -210,11 +218,16 @@ func (sel *selection) read(ctx context.Context, rows *sql.Rows, sc *scanner, lim
 		if err := sc.scan(rows); err != nil {
 			return 0, err
 		}
-		if err := fn(&sc.state); err != nil {
+		err := fn(&sc.state)
+		if err != nil && !errors.Is(err, ErrEndPage) {
 			return 0, err
 		}
 		p.Next.K = sc.k
 		limit--
+		if err != nil {
+			p.More = true // or nothing is on the page after
+			return 0, nil
+		}
 	}
 	return limit, rows.Err()
 }

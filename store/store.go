@@ -33,7 +33,7 @@ type Store struct {
 
 	txTime   time.Duration // how long a transaction may take, 0 for ever
 	rare     int           // rareUpTo, and
-	limit    time.Duration // statementTime, and
+	limit    time.Duration // how long a query may run: statementTime, unless Options say otherwise
 	patience time.Duration // resolveTime, which tests set
 	repeats  time.Duration // as in Options
 
@@ -70,8 +70,10 @@ type Options struct {
 	// ReadDatabase is the URL of a replica of the database that long reads are
 	// answered from, "" for none. See replica.go.
 	ReadDatabase string
-	Now          func() time.Time // nil: time.Now
-	Log          *slog.Logger     // nil: slog.Default
+	// Patient lets queries run as long as they take: nobody else waits for a turn.
+	Patient bool
+	Now     func() time.Time // nil: time.Now
+	Log     *slog.Logger     // nil: slog.Default
 }
 
 // Open opens the database that a URL names (URLForms), creating a file that is
@@ -86,6 +88,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, txTime: d.txTime, patience: resolveTime, repeats: o.Repeats, probing: probeEvery, watching: NewLane(max(1, readConns()-2), maxWaiting), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
 	s.queries.d = d
+	if o.Patient {
+		s.limit = patience
+	}
 	if s.now == nil {
 		s.now = time.Now
 	}
