@@ -21,6 +21,7 @@ need strace strace "the tests in which the kernel fails a server's writes and sy
 need mkfs.ext4 e2fsprogs "the tests on a disk of their own: power cuts, a read-only file system"
 need node "nodejs npm" "the JavaScript clients"
 need openssl openssl "the tests of files that OpenSSL makes"
+need soffice "--no-install-recommends libreoffice-calc" "opening exported CSV in LibreOffice"
 if [ "${1:-}" = corpora ]; then
   need certtool gnutls-bin "comparing certificates with GnuTLS"
   need /usr/share/ca-certificates/mozilla ca-certificates "Debian's certificates"
