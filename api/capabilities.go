@@ -50,6 +50,7 @@ func serviceCapabilities(repeats bool) []csdl.Annotation {
 	batches := served(batch, http.MethodPost) != nil
 	return []csdl.Annotation{
 		{Term: coreV1 + ".ODataVersions", Value: "4.0"},
+		capability("SupportedFormats", formats()),
 		capability("KeyAsSegmentSupported", true),
 		capability("BatchSupported", batches),
 		capability("BatchSupport", csdl.Record{
@@ -64,6 +65,16 @@ func serviceCapabilities(repeats bool) []csdl.Annotation {
 		capability("CrossJoinSupported", false),
 		{Term: repeatV1 + ".Supported", Value: repeats},
 	}
+}
+
+// formats are the media types of answers: of all that have records, and of the
+// collection.
+func formats() []any {
+	list := []any{"application/json"}
+	for _, form := range odata.TableForms {
+		list = append(list, form.MediaType)
+	}
+	return list
 }
 
 // capabilities are those of the collection. An option is supported if the

@@ -31,7 +31,7 @@ var operations = map[string]operation{
 	"GET " + metadata:    {"getMetadata", "The schema, in CSDL XML or, with $format=json, in CSDL JSON.", odata.FormatOption, nil, "", 200, "application/xml"},
 	"GET " + openAPI:     {"getOpenAPI", "This document.", odata.NoOptions, nil, "", 200, "object"},
 	"GET " + singleton:   {"getDeviceManagement", "The singleton that contains the records.", odata.FormatOption, nil, "", 200, "object"},
-	"GET " + collection:  {"listStates", "A page of the records that the options ask for.", odata.ListOptions, []string{"Prefer"}, "", 200, "page"},
+	"GET " + collection:  {"listStates", "A page of the records that the options ask for, or with $format=csv or ndjson all of them.", odata.ListOptions, []string{"Prefer"}, "", 200, "page"},
 	"POST " + collection: {"createState", "Create a record.", odata.WriteOptions, append([]string{"Prefer", reasonHeader}, repeatHeaders...), "record", 201, "record"},
 	"GET " + count:       {"countStates", "The number of records, in digits.", odata.CountOptions, nil, "", 200, "text/plain"},
 	"GET " + record:      {"getState", "One record.", odata.ReadOptions, []string{"If-None-Match"}, "", 200, "record"},
@@ -105,6 +105,11 @@ func (op operation) object(rt *route) object {
 		success = response(said, "application/json", object{"type": "object"})
 	case op.answer != "":
 		success = response(said, "application/json", reference("schemas", op.answer))
+	}
+	if content, there := success["content"].(object); there && rt.tables() {
+		for _, form := range odata.TableForms {
+			content[form.MediaType] = object{"schema": object{"type": "string"}}
+		}
 	}
 	o := object{
 		"operationId": op.id,

@@ -34,15 +34,16 @@ type Config struct {
 
 // Server answers requests.
 type Server struct {
-	cfg      Config
-	root     string // version root, where all links begin
-	routes   []route
-	https    bool // clients come by TLS
-	sealer   *odata.Sealer
-	describe description
-	throttle throttle
-	load     *load
-	draining atomic.Bool
+	cfg       Config
+	root      string // version root, where all links begin
+	routes    []route
+	https     bool // clients come by TLS
+	sealer    *odata.Sealer
+	describe  description
+	throttle  throttle
+	load      *load
+	downloads chan struct{} // holds an entry for each under way
+	draining  atomic.Bool
 }
 
 // New makes a Server. The key of its page tokens is the database's, so that
@@ -64,7 +65,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	self, err := describe(cfg.BaseURL, cfg.Store.Repeats() > 0)
 	return &Server{cfg: cfg, root: cfg.BaseURL + "/beta", routes: routes, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer, describe: self,
-		throttle: throttle{Throttle: cfg.Throttle}, load: newLoad(cmp.Or(cfg.InFlight, DefaultInFlight()), cfg.Log)}, err
+		throttle: throttle{Throttle: cfg.Throttle}, load: newLoad(cmp.Or(cfg.InFlight, DefaultInFlight()), cfg.Log), downloads: make(chan struct{}, maxDownloads)}, err
 }
 
 // Drain makes /readyz fail, so that a balancer sends no more requests.
@@ -89,6 +90,7 @@ type exchange struct {
 	principal *auth.Principal
 	tenant    store.Tenant
 	rep       odata.Representation
+	table     *odata.TableForm // nil: as rep says
 	prefs     odata.Preferences
 	once      *certstate.Once // nil unless the request may be repeated
 
@@ -96,6 +98,8 @@ type exchange struct {
 	buf  *bytes.Buffer // of the body that is held, nil for none
 	data []byte        // the body, decompressed
 	held int64         // bytes read of it, compressed and decompressed
+
+	aborted bool // the connection is to be closed in the middle of the answer
 
 	status int
 	code   string // error.code of the answer, "" for a success
@@ -131,6 +135,9 @@ func (x *exchange) run() {
 		}
 	}
 	x.log()
+	if x.aborted {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 func (x *exchange) serve() error {
@@ -158,7 +165,10 @@ func (x *exchange) serve() error {
 		return err
 	}
 	x.prefs = odata.ParsePrefer(x.r.Header.Values("Prefer"))
-	if !rt.own {
+	if x.table, err = x.tableForm(); err != nil {
+		return err
+	}
+	if !rt.own && x.table == nil {
 		if x.rep, err = x.representation(); err != nil {
 			return err
 		}

@@ -15,8 +15,12 @@ import (
 // root is the version root all links begin with.
 func (x *exchange) root() string { return x.s.root }
 
-// list answers with a page of records, or of groups of them.
+// list answers with a page of records, or of groups of them; or with all records
+// as lines.
 func (x *exchange) list() error {
+	if x.table != nil {
+		return x.download()
+	}
 	q, err := odata.ParseQuery(x.r.URL.RawQuery, odata.ListOptions)
 	if err != nil {
 		return err

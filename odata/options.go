@@ -89,6 +89,7 @@ func parse(read func(*Query, string) error) func(*Query, string, map[string]stri
 // What each kind of request takes.
 var (
 	ListOptions  = Options{optSelect, optFilter, optSearch, optApply, optOrder, optTop, optSkip, optCount, optSkipToken, optAsOf, optFormat}
+	TableOptions = Options{optSelect, optFilter, optSearch, optOrder, optTop, optSkip, optAsOf, optFormat} // of all records, as lines
 	ReadOptions  = Options{optSelect, optAsOf, optFormat}
 	CountOptions = Options{optFilter, optSearch, optAsOf}
 	WriteOptions = Options{optSelect, optFormat}
