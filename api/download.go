@@ -60,7 +60,7 @@ func (x *exchange) download() error {
 	case x.s.downloads <- struct{}{}:
 		defer func() { <-x.s.downloads }()
 	default:
-		return errShed
+		return store.ErrShed
 	}
 	db := x.s.cfg.Store
 	asOf, err := db.Moment(x.r.Context(), x.tenant, &q)

@@ -41,14 +41,14 @@ func TestImportKilled(t *testing.T) {
 		{"certificates", manyCertificates(t, 5_000), 5_000},
 	} {
 		t.Run(in.name, func(t *testing.T) {
-			whole := newRegister(t, storetest.Engines[0].URL(t))
+			whole := fillable(t, storetest.Engines[0].URL(t))
 			whole.run(t, in.data, len(in.data))
 			want := whole.records(t)
 			storetest.EachEngine(t, func(t *testing.T, url string) {
 				if testing.Short() && !strings.HasPrefix(url, "sqlite:") {
 					t.Skip("SKIPPED: -short kills imports into SQLite only")
 				}
-				r := newRegister(t, url)
+				r := fillable(t, url)
 				for _, part := range []int{len(in.data) / 2, len(in.data) / 4 * 3} {
 					r.run(t, in.data, part)
 					if n := int64(len(r.records(t))); n == 0 || n >= in.rows {
@@ -73,7 +73,8 @@ func TestImportKilled(t *testing.T) {
 // register is a database that a program of its own fills.
 type register struct{ url string }
 
-func newRegister(t *testing.T, url string) *register {
+// fillable is an empty one.
+func fillable(t *testing.T, url string) *register {
 	t.Helper()
 	s, err := store.Open(t.Context(), url, store.Options{})
 	if err != nil {
