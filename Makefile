@@ -9,7 +9,7 @@ GO ?= go
 # Executions: a time may fail without a finding (golang/go#75804, mended in Go 1.27).
 FUZZTIME ?= 150000x
 
-.PHONY: help run build test check vet lint vuln race purego fuzz test-corpora test-clients bench bench-query bench-backup bench-overload bench-postgres soak tools
+.PHONY: help run build test check vet lint vuln race purego fuzz test-corpora test-clients bench bench-query bench-backup bench-import bench-overload bench-postgres soak tools
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ bench-postgres: ## the store on PostgreSQL against statements written by hand, a
 
 bench-backup: ## a million records backed up under load and restored into each engine, beside a copy of the file
 	$(GO) run ./bench -backup -rows 1000000 -seconds 10
+
+bench-import: ## imports beside an INSERT of the same rows
+	$(GO) test ./cmd/certstate -run TestImportSpeed -import-rows 1000000 -timeout 1h -v
 
 bench-overload: ## ten times what the server can do for a minute, and a busy neighbour
 	$(GO) run ./bench -overload -seconds 60

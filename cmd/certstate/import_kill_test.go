@@ -96,7 +96,8 @@ func (r *register) run(t *testing.T, data []byte, upTo int) (out string) {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
-	cmd := &exec.Cmd{Path: exe, Args: []string{"certstate", "import", "--database", r.url, "--tenant", killTenant, "-"}, Stdout: &stdout, Stderr: &stderr, Env: os.Environ()}
+	cmd := program(exe, &stderr, "import", "--database", r.url, "--tenant", killTenant, "-")
+	cmd.Stdout = &stdout
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -115,6 +116,11 @@ func (r *register) run(t *testing.T, data []byte, upTo int) (out string) {
 		t.Fatalf("import: %v: %s", err, &stderr)
 	}
 	return stdout.String()
+}
+
+// program is this one, as a process of its own.
+func program(exe string, out io.Writer, args ...string) *exec.Cmd {
+	return &exec.Cmd{Path: exe, Args: append([]string{"certstate"}, args...), Stdout: out, Stderr: out, Env: os.Environ()}
 }
 
 // records are what is there, without what differs each time, and how often.
