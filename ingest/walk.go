@@ -23,12 +23,14 @@ type Input struct {
 	paths []string
 	stdin io.Reader
 	read  int64
+
+	outer, inner *bufio.Reader // of the file, and of the member of an archive
 }
 
 // NewInput finds the files. In folders, files and folders whose name begins with a
 // dot are passed over, and what is no regular file.
 func NewInput(stdin io.Reader, names []string) (*Input, error) {
-	in := &Input{stdin: stdin}
+	in := &Input{stdin: stdin, outer: bufio.NewReaderSize(nil, headSize), inner: bufio.NewReaderSize(nil, headSize)}
 	for _, name := range names {
 		if name == "-" {
 			in.paths, in.Total = append(in.paths, name), -1
@@ -94,12 +96,14 @@ type File struct {
 // headSize is how much of a file is looked at to know what it is.
 const headSize = 1 << 16
 
-func newFile(name, member string, r io.Reader) *File {
-	f := &File{Name: name, Base: filepath.Base(name), Reader: bufio.NewReaderSize(r, headSize)}
-	if member != "" {
-		f.Name, f.Base, f.Member = name+": "+member, filepath.Base(filepath.FromSlash(member)), true
-	}
-	return f
+func (in *Input) file(name string, r io.Reader) *File {
+	in.outer.Reset(r)
+	return &File{Name: name, Base: filepath.Base(name), Reader: in.outer}
+}
+
+func (in *Input) member(archive, name string, r io.Reader) *File {
+	in.inner.Reset(r)
+	return &File{Name: archive + ": " + name, Base: filepath.Base(filepath.FromSlash(name)), Reader: in.inner, Member: true}
 }
 
 // Files yields each file, with the members of archives (tar, zip, and either or a
@@ -132,7 +136,7 @@ func (in *Input) open(path string, yield yieldFile) bool {
 // archive yields the members of an archive, or the file itself. whole is where it
 // can be read out of order, or nil.
 func (in *Input) archive(name string, r io.Reader, whole *os.File, yield yieldFile) bool {
-	f := newFile(name, "", &counted{r, &in.read})
+	f := in.file(name, &counted{r, &in.read})
 	head, err := f.Peek(headSize)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return yield(f, err)
@@ -142,15 +146,15 @@ func (in *Input) archive(name string, r io.Reader, whole *os.File, yield yieldFi
 		if err != nil {
 			return yield(f, err)
 		}
-		f = newFile(strings.TrimSuffix(name, ".gz"), "", z)
-		f.Name = name
+		f = &File{Name: name, Base: strings.TrimSuffix(f.Base, ".gz"), Reader: bufio.NewReaderSize(z, headSize)}
+		whole = nil
 		if head, err = f.Peek(headSize); err != nil && !errors.Is(err, io.EOF) {
 			return yield(f, err)
 		}
 	}
 	switch {
 	case len(head) > 262 && string(head[257:262]) == "ustar":
-		return members(f, yield)
+		return in.members(f, yield)
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
 		return in.zip(f, whole, yield)
 	}
@@ -158,7 +162,7 @@ func (in *Input) archive(name string, r io.Reader, whole *os.File, yield yieldFi
 }
 
 // members yields what is in a tar archive.
-func members(f *File, yield yieldFile) bool {
+func (in *Input) members(f *File, yield yieldFile) bool {
 	for t := tar.NewReader(f); ; {
 		h, err := t.Next()
 		switch {
@@ -166,7 +170,7 @@ func members(f *File, yield yieldFile) bool {
 			return true
 		case err != nil:
 			return yield(f, err)
-		case h.Typeflag == tar.TypeReg && !hidden(h.Name) && !yield(newFile(f.Name, h.Name, t), nil):
+		case h.Typeflag == tar.TypeReg && !hidden(h.Name) && !yield(in.member(f.Name, h.Name, t), nil):
 			return false
 		}
 	}
@@ -174,7 +178,7 @@ func members(f *File, yield yieldFile) bool {
 
 // zip yields what is in a zip archive, whose list stands at its end.
 func (in *Input) zip(f *File, whole *os.File, yield yieldFile) bool {
-	if whole == nil || f.Name != whole.Name() {
+	if whole == nil {
 		spool, err := os.CreateTemp("", "certstate-*.zip")
 		if err != nil {
 			return yield(f, err)
@@ -200,15 +204,15 @@ func (in *Input) zip(f *File, whole *os.File, yield yieldFile) bool {
 		}
 	}
 	for _, m := range z.File {
-		if m.FileInfo().Mode().IsRegular() && !hidden(m.Name) && !openMember(f.Name, m, yield) {
+		if m.FileInfo().Mode().IsRegular() && !hidden(m.Name) && !in.openMember(f.Name, m, yield) {
 			return false
 		}
 	}
 	return true
 }
 
-func openMember(archive string, m *zip.File, yield yieldFile) bool {
-	named := newFile(archive, m.Name, nil)
+func (in *Input) openMember(archive string, m *zip.File, yield yieldFile) bool {
+	named := in.member(archive, m.Name, nil)
 	if m.Flags&1 != 0 {
 		return yield(named, &Fault{Reason: "encrypted", Cure: "unpack the archive first, and import the folder"})
 	}
@@ -217,7 +221,7 @@ func openMember(archive string, m *zip.File, yield yieldFile) bool {
 		return yield(named, err)
 	}
 	defer r.Close() // only read
-	return yield(newFile(archive, m.Name, r), nil)
+	return yield(in.member(archive, m.Name, r), nil)
 }
 
 // hidden reports whether a member is in what file managers do not show.

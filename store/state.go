@@ -221,15 +221,21 @@ func (s *Store) Create(ctx context.Context, t Tenant, in certstate.State, by cer
 }
 
 func (tx *tx) create(t Tenant, st *certstate.State, by certstate.Cause) error {
+	if err := tx.findShared(t, st, certstate.All); err != nil {
+		return err
+	}
+	return tx.insert(t, st, by)
+}
+
+// insert creates a record of which it is known whether another device has its
+// certificate.
+func (tx *tx) insert(t Tenant, st *certstate.State, by certstate.Cause) error {
 	h, err := tx.head(t)
 	if err != nil {
 		return err
 	}
 	k, err := tx.nextK()
 	if err != nil {
-		return err
-	}
-	if err := tx.findShared(t, st, certstate.All); err != nil {
 		return err
 	}
 	st.Version = h.n + 1
