@@ -38,7 +38,7 @@ func TestImportKilled(t *testing.T) {
 	}{
 		{"ndjson", manyLines(8_000), 8_000},
 		{"csv", manyRows(8_000), 8_000},
-		{"certificates", manyCertificates(t, 5_000), 5_000},
+		{"certificates", manyCertificates(t, 6_000), 6_000},
 	} {
 		t.Run(in.name, func(t *testing.T) {
 			whole := fillable(t, storetest.Engines[0].URL(t))

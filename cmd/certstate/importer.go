@@ -16,11 +16,11 @@ import (
 // Records share a transaction: at most chunk of them, fewer once their
 // certificates together have chunkOctets.
 const (
-	chunk       = 2000
+	chunk       = 1000
 	chunkOctets = 4 << 20
 )
 
-// importer brings records in, a chunk at a time.
+// importer brings records in, a chunk at a time: one is read while another is written.
 type importer struct {
 	a       *app
 	s       *store.Store
@@ -29,14 +29,22 @@ type importer struct {
 	in      *ingest.Input
 	rejects *rejects
 
-	batch  []store.Entry
-	places []place // of the batch
-	octets int
+	batch, spare load
+	sent         chan error // answers for spare, while it is on its way; else nil
 
 	began, said  time.Time
 	made         [store.Present + 1]int // by outcome
 	authorities  int
 	certificates bool // some input was no table of lines
+}
+
+// load is what shares a transaction.
+type load struct {
+	list     []store.Entry
+	places   []place // of the list
+	octets   int     // of its certificates
+	outcomes []store.Outcome
+	faults   []error
 }
 
 func newImporter(a *app, s *store.Store, t store.Tenant, set *importSettings, in *ingest.Input, r *rejects) *importer {
@@ -46,7 +54,8 @@ func newImporter(a *app, s *store.Store, t store.Tenant, set *importSettings, in
 
 // run brings all files in. One that cannot be read to its end does not keep the
 // others out.
-func (i *importer) run(ctx context.Context) error {
+func (i *importer) run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, i.settle()) }()
 	var unread []error
 	for f, err := range i.in.Files() {
 		var cannot error
@@ -65,7 +74,7 @@ func (i *importer) run(ctx context.Context) error {
 			unread = append(unread, fmt.Errorf("%s: %w", f.Name, cannot))
 		}
 	}
-	return errors.Join(i.flush(ctx), errors.Join(unread...))
+	return errors.Join(i.send(ctx), errors.Join(unread...))
 }
 
 // file brings the rows of a file in. cannot says why it could not be read to its
@@ -112,34 +121,54 @@ func (i *importer) add(ctx context.Context, at place, row ingest.Row) error {
 			e.Way = store.Merge
 		}
 	}
-	i.batch, i.places = append(i.batch, e), append(i.places, at)
-	i.octets += len(e.State.Certificate.Octets)
-	if len(i.batch) < chunk && i.octets < chunkOctets {
+	b := &i.batch
+	b.list, b.places, b.octets = append(b.list, e), append(b.places, at), b.octets+len(e.State.Certificate.Octets)
+	if len(b.list) < chunk && b.octets < chunkOctets {
 		return nil
 	}
-	return i.flush(ctx)
+	return i.send(ctx)
 }
 
-// flush brings the batch in.
-func (i *importer) flush(ctx context.Context) error {
-	if len(i.batch) == 0 {
-		return ctx.Err()
+// send has the batch brought in while the next is read.
+func (i *importer) send(ctx context.Context) error {
+	if err := i.settle(); err != nil {
+		return err
 	}
-	outcomes, faults, err := i.s.Bring(ctx, i.t, i.batch, i.set.dry, i.set.by)
+	if err := ctx.Err(); err != nil || len(i.batch.list) == 0 {
+		return err
+	}
+	i.batch, i.spare = i.spare, i.batch
+	i.sent = make(chan error, 1)
+	go func(l *load, sent chan<- error) {
+		var err error
+		l.outcomes, l.faults, err = i.s.Bring(ctx, i.t, l.list, i.set.dry, i.set.by)
+		sent <- err
+	}(&i.spare, i.sent)
+	return nil
+}
+
+// settle waits for what was sent, and counts what became of it.
+func (i *importer) settle() error {
+	if i.sent == nil {
+		return nil
+	}
+	err := <-i.sent
+	i.sent = nil
+	l := &i.spare
 	if err != nil {
-		return fmt.Errorf("%s to %s: %w", i.places[0], i.places[len(i.places)-1], err)
+		return fmt.Errorf("%s to %s: %w", l.places[0], l.places[len(l.places)-1], err)
 	}
-	for n, fault := range faults {
+	for n, fault := range l.faults {
 		if fault != nil {
-			i.rejects.add(i.places[n], withCure(fault))
+			i.rejects.add(l.places[n], withCure(fault))
 		} else {
-			i.made[outcomes[n]]++
+			i.made[l.outcomes[n]]++
 		}
 	}
-	clear(i.batch) // of what the garbage collector would keep
-	i.batch, i.places, i.octets = i.batch[:0], i.places[:0], 0
+	clear(l.list) // of what the garbage collector would keep
+	l.list, l.places, l.octets = l.list[:0], l.places[:0], 0
 	i.progress()
-	return ctx.Err()
+	return nil
 }
 
 // withCure says what import can do about a fault of the store's.
