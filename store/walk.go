@@ -10,8 +10,7 @@ import (
 )
 
 // A statement of Walk reads so many records, at first and at most: more each
-// time, as long as fn takes them all. An order that no index has is sorted anew
-// by each, and what fn does not take was read for nothing.
+// time, as long as fn takes them all. What fn does not take was read for nothing.
 const (
 	firstWalkPage = 500
 	walkPage      = 20_000
@@ -41,6 +40,9 @@ func (s *Store) Moment(ctx context.Context, t Tenant, q *odata.Query) (int64, er
 // nothing is held open in the database, so that flush may take its time. It
 // fails with Invalid if history is pruned up to that change meanwhile.
 func (s *Store) Walk(ctx context.Context, t Tenant, q *odata.Query, now edm.DateTimeOffset, asOf int64, fn func(*certstate.State) error, flush func() error) error {
+	if len(q.Order) > 0 {
+		return s.walkSorted(ctx, t, q, now, asOf, fn, flush)
+	}
 	at := Position{Now: now.Ticks, AsOf: &asOf, Epoch: t.Epoch}
 	size, left := firstWalkPage, q.Top
 	for first := true; ; first = false {
