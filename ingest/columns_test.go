@@ -71,18 +71,3 @@ func TestCells(t *testing.T) {
 		}
 	}
 }
-
-func FuzzFormula(f *testing.F) {
-	for _, cell := range []string{"", "=1+1", "'=1", "''", "-0A", "\tx", "'a", "@", "+"} {
-		f.Add(cell)
-	}
-	f.Fuzz(func(t *testing.T, cell string) {
-		escaped := EscapeFormula(cell)
-		if back := UnescapeFormula(escaped); back != cell {
-			t.Errorf("%q became %q and then %q", cell, escaped, back)
-		}
-		if escaped != "" && escaped[0] != '\'' && likeFormula(escaped) {
-			t.Errorf("%q is a formula still: %q", cell, escaped)
-		}
-	})
-}

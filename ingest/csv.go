@@ -16,6 +16,7 @@ import (
 
 	"certstate"
 	"certstate/edm"
+	"certstate/odata"
 )
 
 // maxRow bounds a row of CSV with its line breaks, in bytes: a quote that is not
@@ -28,7 +29,7 @@ const maxRow = 1 << 20
 //
 // Commas, semicolons and tabs separate cells, whichever the header has most of, or
 // what a first line such as "sep=;" says. Text is UTF-8, or UTF-16 with its mark.
-// An empty cell is null. What [EscapeFormula] did is undone.
+// An empty cell is null. What [odata.GuardCell] did is undone.
 func CSV(r io.Reader, columns map[string]string) iter.Seq[Row] {
 	return func(yield func(Row) bool) {
 		t, err := openTable(r, columns)
@@ -128,7 +129,7 @@ func header(names []string, columns map[string]string) ([]cell, error) {
 	cells := make([]cell, len(names))
 	var seen certstate.Set
 	for i, name := range names {
-		name = strings.TrimSpace(UnescapeFormula(name))
+		name = strings.TrimSpace(odata.UnguardCell(name))
 		c := cell{name, -1, nil}
 		property, report, known := meaning(name, columns)
 		if !known {
@@ -218,7 +219,7 @@ func (t *table) record(fields []string) (*certstate.State, certstate.Set, error)
 		if !utf8.ValidString(text) {
 			return nil, 0, &Fault{c.name, "it is not UTF-8", `save the file as "CSV UTF-8"`}
 		}
-		if err := set(s, c.property, c.report, UnescapeFormula(text)); err != nil {
+		if err := set(s, c.property, c.report, odata.UnguardCell(text)); err != nil {
 			return nil, 0, inColumn(c.name, err)
 		}
 		if c.report == nil || c.report.Name != statusColumn || s.RevokeStatus != certstate.None { // which does not end a revocation

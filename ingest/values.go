@@ -91,27 +91,3 @@ func isNumber(text string) bool {
 	digits := strings.TrimPrefix(text, "-")
 	return digits != "" && strings.Trim(digits, "0123456789") == ""
 }
-
-// EscapeFormula makes a cell that a spreadsheet would take for a formula plain
-// text, by an apostrophe before it; a cell that begins like one so escaped gets
-// another. UnescapeFormula undoes exactly that.
-func EscapeFormula(cell string) string {
-	if likeFormula(cell) {
-		return "'" + cell
-	}
-	return cell
-}
-
-// UnescapeFormula gives back what EscapeFormula was given.
-func UnescapeFormula(cell string) string {
-	if strings.HasPrefix(cell, "'") && likeFormula(cell) {
-		return cell[1:]
-	}
-	return cell
-}
-
-// likeFormula reports whether a cell begins, after any apostrophes, as formulas do.
-func likeFormula(cell string) bool {
-	rest := strings.TrimLeft(cell, "'")
-	return rest != "" && strings.IndexByte("=+-@\t\r", rest[0]) >= 0
-}

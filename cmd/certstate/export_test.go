@@ -8,7 +8,6 @@ import (
 	crand "crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/csv"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -60,25 +59,24 @@ func TestExportedIsImported(t *testing.T) {
 	})
 }
 
-// CSV has the same values: a reader that knows nothing but RFC 4180, and takes
-// the apostrophes off, finds them.
-func TestExportedCSV(t *testing.T) {
+// So it is by way of CSV, but for what CSV cannot say: null and empty text are
+// one, which a certificate fills, and its reader makes LF of CRLF.
+func TestExportedCSVIsImported(t *testing.T) {
 	storetest.EachEngine(t, func(t *testing.T, url string) {
 		s := newRegister(t, url)
-		rows, err := csv.NewReader(strings.NewReader(command(t, "export", "--database", url, "--tenant", fromTenant, "--select", "*"))).ReadAll()
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := all(t, s, fromTenant)
-		if len(rows) != len(want)+1 || !slices.Equal(rows[0], allProperties()) {
-			t.Fatalf("%d lines for %d records, the first is %q", len(rows), len(want), rows[0])
+		file := filepath.Join(t.TempDir(), "all.csv")
+		command(t, "export", "--database", url, "--tenant", fromTenant, "--select", "*", "--bom", "-o", file)
+		command(t, "import", "--database", url, "--tenant", toTenant, file)
+		want, got := all(t, s, fromTenant), all(t, s, toTenant)
+		if len(want) < 100 || len(want) != len(got) {
+			t.Fatalf("%d records became %d", len(want), len(got))
 		}
 		for i := range want {
-			for c, cell := range rows[i+1] {
-				// The reader makes LF of CRLF.
-				text := strings.ReplaceAll(certstate.Properties[c].Field(&want[i]).Text(), "\r\n", "\n")
-				if odata.UnguardCell(cell) != text {
-					t.Errorf("record %s: %s is %q, want %q", want[i].ID.S, rows[0][c], cell, text)
+			for p := range certstate.Properties {
+				property := &certstate.Properties[p]
+				w := strings.ReplaceAll(property.Field(&want[i]).Text(), "\r\n", "\n")
+				if g := property.Field(&got[i]).Text(); w != g && !property.Is(certstate.Computed) && (w != "" || !want[i].Certificate.Valid) {
+					t.Errorf("record %d: %s was %.80q and became %.80q", i, property.Name, w, g)
 				}
 			}
 		}

@@ -12,6 +12,7 @@ import (
 
 	"certstate"
 	"certstate/ingest"
+	"certstate/odata"
 )
 
 // place is where in the input something was found.
@@ -77,7 +78,7 @@ func openRejects(stderr io.Writer, name string) (*rejects, error) {
 		}
 		row := []string{x.File, line, x.Place, x.Column, x.Reason, x.Cure}
 		for i := range row {
-			row[i] = ingest.EscapeFormula(row[i])
+			row[i] = odata.GuardCell(row[i])
 		}
 		_ = to.Write(row) // Error says it too
 		to.Flush()
