@@ -33,9 +33,9 @@ vet:
 # The race detector needs cgo; without a C compiler the tests run without it.
 race: ## tests with the race detector
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v cc >/dev/null; then \
-	  set -x; $(GO) test -race ./...; \
+	  set -x; $(GO) test -race -timeout 20m ./...; \
 	else \
-	  echo "SKIPPED: race detector and the cgo SQLite driver (no C compiler)"; CGO_ENABLED=0 $(GO) test ./... ; \
+	  echo "SKIPPED: race detector and the cgo SQLite driver (no C compiler)"; CGO_ENABLED=0 $(GO) test -timeout 20m ./... ; \
 	fi
 
 purego: ## the same suite without cgo
