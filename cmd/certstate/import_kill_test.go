@@ -36,8 +36,8 @@ func TestImportKilled(t *testing.T) {
 		data []byte
 		rows int64
 	}{
-		{"ndjson", manyLines(8_000), 8_000},
-		{"csv", manyRows(8_000), 8_000},
+		{"ndjson", manyLines(5_000), 5_000},
+		{"csv", manyRows(5_000), 5_000},
 		{"certificates", manyCertificates(t, 6_000), 6_000},
 	} {
 		t.Run(in.name, func(t *testing.T) {
