@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -33,13 +34,19 @@ func (s *Store) Register(ctx context.Context, t Tenant, list []Registration, by 
 	err := s.doIn(ctx, t, func(tx *tx) error {
 		for i := range list {
 			st, err := tx.register(t, list[i], by)
+			if err != nil && isClientError(err) {
+				return undone{odata.AtState(i, err)} // with those before it
+			}
 			if err != nil {
-				return odata.AtState(i, err)
+				return err
 			}
 			out[i] = *st
 		}
 		return nil
 	})
+	if undo, ok := errors.AsType[undone](err); ok {
+		return nil, undo.why
+	}
 	return out, err
 }
 

@@ -9,6 +9,30 @@ import (
 	"certstate/store"
 )
 
+// A list of which one cannot be registered leaves nothing behind.
+func TestRegisterAllOrNothing(t *testing.T) {
+	eachEngine(t, func(t *testing.T, url string) {
+		s, tn := open(t, url)
+		report := func(cert int, id string) store.Registration {
+			r := store.Registration{State: certstate.State{Certificate: edm.Bin(certificates()[cert]), DeviceName: edm.Str("one")}, Set: certstate.KeySet << 3}
+			if id != "" {
+				r.State.ID, r.Set = edm.Str(id), r.Set|certstate.KeySet
+			}
+			return r
+		}
+		if _, err := s.Register(t.Context(), tn, []store.Registration{report(0, "")}, by); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Register(t.Context(), tn, []store.Registration{report(1, ""), report(0, "other")}, by)
+		if certstate.ErrorCode(err) != certstate.Conflict || !strings.HasPrefix(err.Error(), "At 1 of 'states': ") {
+			t.Errorf("a certificate that has another id: %v", err)
+		}
+		if n, err := s.Live(t.Context(), tn); n != 1 || err != nil {
+			t.Errorf("%d records, %v, want 1", n, err)
+		}
+	})
+}
+
 // A certificate on a device is one record, however often it is reported; on
 // another device it is another record, and found on both.
 func TestRegister(t *testing.T) {

@@ -28,6 +28,12 @@ type job struct {
 	done chan error
 }
 
+// undone has all that a job wrote undone, though why is no fault of the
+// transaction's: an error of package certstate would leave it.
+type undone struct{ why error }
+
+func (u undone) Error() string { return u.why.Error() }
+
 // do has the writer run fn and returns once it is on disk, or has failed.
 func (s *Store) do(ctx context.Context, fn func(*tx) error) error { return s.doIn(ctx, Tenant{}, fn) }
 
