@@ -33,6 +33,7 @@ type dialect struct {
 	average        func(x string) string
 	unindexed      string // before a column: bars the indexes that begin with it
 	driverPrepares bool   // the driver keeps prepared statements itself
+	mergesUnions   bool   // reads a union in the order of its tables' indexes only if its conditions stand outside; else, only if inside
 
 	// Transactions.
 	session     string               // sets up the writer's connection, "" for nothing

@@ -129,6 +129,15 @@ func pastSource(n string) string {
 		" UNION ALL SELECT " + stateColumns + " FROM past WHERE tenant = $1 AND ver <= " + n + " AND n > " + n + ") AS state"
 }
 
+// past is pastSource for statements that read in an order.
+func (d *dialect) past(n string) string {
+	if !d.mergesUnions {
+		return pastSource(n)
+	}
+	return "(SELECT " + stateColumns + " FROM (SELECT " + stateColumns + ", 9223372036854775807 AS n FROM state" +
+		" UNION ALL SELECT " + stateColumns + ", n FROM past) AS version WHERE tenant = $1 AND ver <= " + n + " AND n > " + n + ") AS state"
+}
+
 // logState is what seq says of a tenant's log.
 type logState struct {
 	n, at          int64 // the last change and its time, in ticks

@@ -36,6 +36,7 @@ var postgres = dialect{
 	},
 	average:        func(x string) string { return "CAST(avg(" + x + ") AS double precision)" },
 	driverPrepares: true,
+	mergesUnions:   true,
 
 	// The heads of the logs are locked, row by row, and with them all that is in
 	// a part: nothing stricter is needed.

@@ -86,7 +86,7 @@ func (s *Store) newSelection(ctx context.Context, t Tenant, q *odata.Query, cond
 	sel.d, sel.now, sel.term, sel.args = s.d, now, sel.searchTerm, make([]any, 0, 16)
 	sel.bind(t.no)
 	if asOf != nil {
-		sel.source = pastSource(sel.bind(*asOf))
+		sel.source = s.d.past(sel.bind(*asOf))
 	}
 	if s.distributed {
 		sel.tenant += sel.inPart()

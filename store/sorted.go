@@ -91,7 +91,7 @@ type lookup struct {
 
 func newLookup(s *Store, t Tenant, set certstate.Set, asOf int64) *lookup {
 	return &lookup{s: s, t: t, asOf: asOf, sc: newScanner(set), found: make(map[int64]*certstate.State, lookedUp),
-		head: selectFrom(set, pastSource("$2"), "k IN (")}
+		head: selectFrom(set, s.d.past("$2"), "k IN (")}
 }
 
 // read finds the records of some keys, all of which there must be.
