@@ -109,6 +109,9 @@ func (r *register) run(t *testing.T, data []byte, upTo int) (out string) {
 		t.Errorf("the import takes no more: %v: %s", err, &stderr)
 	}
 	if upTo < len(data) {
+		for deadline := time.Now().Add(30 * time.Second); len(r.records(t)) == 0 && time.Now().Before(deadline); {
+			time.Sleep(20 * time.Millisecond)
+		}
 		_ = cmd.Process.Kill()
 	}
 	_ = in.Close()
