@@ -161,10 +161,12 @@ func damaged(_ testing.TB, d *disk, s *server) outage {
 			badFile, badLog := slices.Clone(file), slices.Clone(log)
 			size := int(binary.BigEndian.Uint16(file[16:]))
 			for at := size; at < len(file); at += size {
-				copy(badFile[at:], "a page of nothing")
+				if !pointsBack(at/size+1, size) {
+					copy(badFile[at:], "a page of nothing")
+				}
 			}
 			for at := walHeader; at < len(log); at += frameHeader + size {
-				if binary.BigEndian.Uint32(log[at:]) > 1 {
+				if page := int(binary.BigEndian.Uint32(log[at:])); page > 1 && !pointsBack(page, size) {
 					copy(badLog[at+frameHeader:], "a page of nothing")
 				}
 			}
@@ -174,6 +176,11 @@ func damaged(_ testing.TB, d *disk, s *server) outage {
 		status: 503, says: "the database is damaged.*malformed", ends: true,
 	}
 }
+
+// pointsBack reports whether a page is one of the pointer map's, which SQLite
+// believes, and writes again, without looking
+// (https://www.sqlite.org/fileformat.html §1.8).
+func pointsBack(page, size int) bool { return page > 1 && (page-2)%(size/5+1) == 0 }
 
 // Sizes in a write-ahead log, https://www.sqlite.org/fileformat.html §4.1.
 const (
