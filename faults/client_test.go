@@ -95,6 +95,10 @@ func (c *client) request(ctx context.Context, server string, o *operation) (*ans
 	if o.match != "" {
 		header.Set("If-Match", o.match)
 	}
+	if o.once != "" {
+		header.Set("Repeatability-Request-ID", o.once)
+		header.Set("Repeatability-First-Sent", time.Now().UTC().Format(http.TimeFormat))
+	}
 	if o.kind == create || o.kind == update {
 		sent := record{Name: o.value, Subject: o.value}
 		if o.kind == create {

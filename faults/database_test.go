@@ -110,7 +110,9 @@ func TestDatabaseDisturbances(t *testing.T) {
 			at.link.turn(row.weather)
 			l.while(t, func() error {
 				for range row.times {
-					if err := l.history.awaitMore(20); err != nil {
+					// A write is tried eight times: on a slow machine all of them could
+					// meet a disturbance otherwise.
+					if err := l.history.awaitWritten(10); err != nil {
 						return err
 					}
 					if err := row.disturb(t, at); err != nil {

@@ -38,6 +38,7 @@ type operation struct {
 	id      string // "" for a create whose id the server makes, until it has
 	value   string // what a write writes, or what a get saw
 	match   string // If-Match, "" without
+	once    string // Repeatability-Request-ID, "" without
 	etag    string // of the record as the answer has it
 	outcome outcome
 	detail  string // of an outcome that is not expected
@@ -58,6 +59,7 @@ type history struct {
 	more       sync.Cond
 	operations []operation
 	answered   int
+	written    int // of the answered, those that write
 }
 
 func newHistory() *history {
@@ -76,6 +78,9 @@ func (h *history) add(o operation) {
 	h.operations = append(h.operations, o)
 	if o.outcome.answered() {
 		h.answered++
+		if o.writes() {
+			h.written++
+		}
 		h.more.Broadcast()
 	}
 }
@@ -92,6 +97,11 @@ func (h *history) await(n int) {
 // awaitMore returns once so many operations more have been answered.
 func (h *history) awaitMore(n int) error {
 	return h.awaitNumber(n, "answers more", func() int { return h.answered })
+}
+
+// awaitWritten returns once so many operations more that write have been answered.
+func (h *history) awaitWritten(n int) error {
+	return h.awaitNumber(n, "writes more", func() int { return h.written })
 }
 
 // awaitAsked returns once so many operations more have ended, whatever came of them.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+
+	"github.com/google/uuid"
 )
 
 // owner is a client whose records nobody else changes, so that it knows what
@@ -58,35 +60,15 @@ func (w *owner) failed(o *operation) {
 
 func (w *owner) do(o operation) operation {
 	o.client = w.number
+	if o.writes() { // whoever sends it again, and they do, gets the first answer
+		o.once = uuid.NewString()
+	}
 	o.called = w.load.history.now()
 	w.load.client.perform(context.Background(), w.load.servers[0], &o)
-	if o.outcome != done {
-		w.resolve(&o)
-	}
 	o.returned = w.load.history.now()
 	if o.outcome != done {
 		w.failed(&o)
 	}
 	w.load.history.add(o)
 	return o
-}
-
-// again is what a write is answered that was done when it was sent before. For
-// create, this goes when the server answers a repeated one as it did the first.
-var again = map[kind]outcome{create: conflict, update: mismatch, remove: absent}
-
-// resolve finds out whether a write that was sent more than once was done the
-// first time. nginx sends deletes again by itself.
-func (w *owner) resolve(o *operation) {
-	if o.outcome != again[o.kind] || o.repeats == 0 && o.kind != remove {
-		return
-	}
-	is := operation{kind: get, id: o.id}
-	w.load.client.perform(context.Background(), w.load.servers[0], &is)
-	switch {
-	case o.kind == remove && is.outcome == absent:
-		o.outcome = done
-	case is.outcome == done && is.value == o.value:
-		o.outcome, o.etag = done, is.etag
-	}
 }
