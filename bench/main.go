@@ -29,6 +29,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"certstate/auth/authtest"
 )
 
 // floorArg as the first argument makes this program the floor's server.
@@ -122,6 +124,11 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	case o.soak > 0:
 		return soak(ctx, out, o, dir, program, set, is)
 	}
+	return compare(ctx, out, o, dir, program, set, is)
+}
+
+// compare measures the server beside the floor.
+func compare(ctx context.Context, out io.Writer, o options, dir, program string, set *dataset, is *authtest.Issuer) error {
 	floor, err := startFloor(ctx, dir, set, is)
 	if err != nil {
 		return err

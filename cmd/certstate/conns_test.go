@@ -23,9 +23,15 @@ func TestConnectionsAreLimited(t *testing.T) {
 	limit := limitConns(l, 2)
 	limit.leastIdle = 0
 	held := make(chan struct{})
+	idle := make(chan net.Conn, 100)
 	srv := &http.Server{
 		ReadHeaderTimeout: time.Minute,
-		ConnState:         limit.track,
+		ConnState: func(c net.Conn, state http.ConnState) {
+			limit.track(c, state)
+			if state == http.StateIdle {
+				idle <- c
+			}
+		},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, overKey{}, limit.mark(ctx, c) != ctx)
 		},
@@ -47,6 +53,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 	first, second := connect(t, l), connect(t, l)
 	for _, c := range []*testConn{first, second} {
 		c.get(t, "/", http.StatusOK)
+		<-idle // the server has noticed
 	}
 	third := connect(t, l) // the first, idle for the longest, makes room
 	third.get(t, "/", http.StatusOK)
