@@ -19,7 +19,7 @@ func TestSlowQueriesAreRefused(t *testing.T) {
 		s, tn := open(t, dsn)
 		records := make([]certstate.State, 20_000)
 		for i := range records {
-			records[i].Subject = edm.Str(strings.Repeat("x", 600))
+			records[i].Subject = edm.Str(strings.Repeat("x", 1500))
 		}
 		if _, err := s.Load(t.Context(), tn, records, by); err != nil {
 			t.Fatal(err)
@@ -31,7 +31,7 @@ func TestSlowQueriesAreRefused(t *testing.T) {
 			text = "toupper(tolower(" + text + "))"
 		}
 		var terms []string
-		for _, c := range "abcdef" {
+		for _, c := range "ab" {
 			terms = append(terms, "contains("+text+",'"+string(c)+"')")
 		}
 		q, err := odata.ParseQuery("$filter="+url.QueryEscape(strings.Join(terms, " or ")), odata.ListOptions)

@@ -196,7 +196,9 @@ func TestHashicorpErrors(t *testing.T) {
 			return post(terra(t, reader), terraPageState("terra-forbidden"))
 		}, 403, "Forbidden"},
 		{"id in use", func() (*http.Response, *odata.OData, error) {
-			return post(client, terraPageState("terra-errors"))
+			another := terraPageState("terra-errors") // the very same again would be the first answer again
+			another.ManagedDeviceDisplayName = nullable.Value("another device")
+			return post(client, another)
 		}, 409, "Conflict"},
 		{"no such status", func() (*http.Response, *odata.OData, error) {
 			return post(client, terraState{CertificateRevokeStatus: pointer(beta.CertificateRevocationStatus("gone"))})

@@ -324,6 +324,9 @@ func TestGraphSDKErrors(t *testing.T) {
 	oldVersion := &deleteConfig{Headers: abstractions.NewRequestHeaders()}
 	oldVersion.Headers.Add("If-Match", `W/"0"`)
 
+	another := pageState("sdk-errors") // the very same again would be the first answer again
+	another.SetManagedDeviceDisplayName(pointer("another device"))
+
 	for _, c := range []struct {
 		name   string
 		err    error
@@ -332,7 +335,7 @@ func TestGraphSDKErrors(t *testing.T) {
 	}{
 		{"no token", list(states(graph(t, &authentication.AnonymousAuthenticationProvider{})), listOptions{}), 401, "InvalidAuthenticationToken"},
 		{"a reader creates", post(states(graphAs(t, reader)), pageState("sdk-forbidden")), 403, "Forbidden"},
-		{"id in use", post(all, pageState("sdk-errors")), 409, "Conflict"},
+		{"id in use", post(all, another), 409, "Conflict"},
 		{"no such status", post(all, unknownStatus), 400, "BadRequest"},
 		{"no such property", list(all, listOptions{Select: []string{"colour"}}), 400, "BadRequest"},
 		{"no such relationship", list(all, listOptions{Expand: []string{"owner"}}), 400, "BadRequest"},
