@@ -5,10 +5,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"certstate"
-	"certstate/edm"
 )
 
 // Way says what becomes of a record that is brought in and is there already.
@@ -49,7 +46,7 @@ func (s *Store) Bring(ctx context.Context, t Tenant, list []Entry, dry bool, by 
 		wrong[i] = list[i].ready()
 	}
 	outcomes, faults = make([]Outcome, len(list)), make([]error, len(list))
-	err = s.do(ctx, func(tx *tx) error {
+	err = s.doIn(ctx, t, func(tx *tx) error {
 		copy(faults, wrong)
 		clear(outcomes)
 		for i := range list {
@@ -77,13 +74,7 @@ func (e *Entry) ready() error {
 	if e.Way == Report {
 		return e.prepare()
 	}
-	if !e.State.ID.Valid {
-		e.State.ID = edm.Str(uuid.NewString())
-	}
-	if err := e.State.Validate(); err != nil {
-		return err
-	}
-	return observe(&e.State, certstate.All)
+	return ready(&e.State)
 }
 
 func (tx *tx) bring(t Tenant, e *Entry, by certstate.Cause) (Outcome, error) {
@@ -91,29 +82,35 @@ func (tx *tx) bring(t Tenant, e *Entry, by certstate.Cause) (Outcome, error) {
 	if err != nil {
 		return LeftOut, err
 	}
-	before := h.n
-	outcome := Created
-	switch st := e.State; e.Way {
-	case Report:
-		var out *certstate.State
-		if out, err = tx.register(t, e.Registration, by); err == nil && out.ID != st.ID {
-			outcome = Updated
-		}
-	default:
-		if err = tx.create(t, &st, by); certstate.ErrorCode(err) != certstate.Conflict {
-			break
-		}
-		if outcome, err = Updated, tx.differs(t, e); err != nil && e.Way == Merge {
-			_, err = tx.update(t, st.ID.S, &st, e.Set&^certstate.KeySet, nil, by)
-		}
+	changes, live := h.n, h.live
+	if e.Way == Report {
+		_, err = tx.register(t, e.Registration, by)
+	} else {
+		err = tx.add(t, e, by)
 	}
 	switch {
 	case err != nil:
 		return LeftOut, err
-	case h.n == before:
+	case h.n == changes:
 		return Present, nil
+	case h.live > live:
+		return Created, nil
 	}
-	return outcome, nil
+	return Updated, nil
+}
+
+// add creates a record, unless one is there that says the same or is to take what
+// is brought.
+func (tx *tx) add(t Tenant, e *Entry, by certstate.Cause) error {
+	st := e.State
+	err := tx.create(t, &st, by)
+	if certstate.ErrorCode(err) != certstate.Conflict {
+		return err
+	}
+	if err = tx.differs(t, e); err != nil && e.Way == Merge {
+		_, err = tx.update(t, st.ID.S, &st, e.Set&^certstate.KeySet, nil, by)
+	}
+	return err
 }
 
 // differs is nil if a record that is there says all that an entry says, else

@@ -5,10 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
-	"github.com/google/uuid"
-
 	"certstate"
-	"certstate/edm"
 )
 
 // ErrServed says that a database is served by another program.
@@ -20,12 +17,7 @@ var ErrServed = errors.New("is served already")
 func (s *Store) Load(ctx context.Context, t Tenant, records []certstate.State, by certstate.Cause) (faults []error, err error) {
 	faults = make([]error, len(records))
 	for i := range records {
-		if in := &records[i]; !in.ID.Valid {
-			in.ID = edm.Str(uuid.NewString())
-		}
-		if faults[i] = records[i].Validate(); faults[i] == nil {
-			faults[i] = observe(&records[i], certstate.All)
-		}
+		faults[i] = ready(&records[i])
 	}
 	valid := make([]bool, len(records))
 	for i, fault := range faults {

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/uuid"
-
 	"certstate"
 	"certstate/certificate"
-	"certstate/edm"
 	"certstate/odata"
 )
 
@@ -55,13 +52,7 @@ func (r *Registration) prepare() error {
 	if !r.State.Certificate.Valid {
 		return certstate.Errorf(certstate.Invalid, "certificate", "There is no certificate: give one, or create the record without registering.")
 	}
-	if !r.State.ID.Valid {
-		r.State.ID = edm.Str(uuid.NewString())
-	}
-	if err := r.State.Validate(); err != nil {
-		return err
-	}
-	return observe(&r.State, certstate.All)
+	return ready(&r.State)
 }
 
 func (tx *tx) register(t Tenant, r Registration, by certstate.Cause) (*certstate.State, error) {

@@ -201,13 +201,7 @@ func (s *Store) Get(ctx context.Context, t Tenant, id string, set certstate.Set)
 // an id in use is a Conflict, unless the record is what the same request made a
 // moment ago (repeat.go).
 func (s *Store) Create(ctx context.Context, t Tenant, in certstate.State, by certstate.Cause) (*certstate.State, error) {
-	if !in.ID.Valid {
-		in.ID = edm.Str(uuid.NewString())
-	}
-	if err := in.Validate(); err != nil {
-		return nil, err
-	}
-	if err := observe(&in, certstate.All); err != nil {
+	if err := ready(&in); err != nil {
 		return nil, err
 	}
 	err := s.doIn(ctx, t, func(tx *tx) error {
@@ -218,6 +212,18 @@ func (s *Store) Create(ctx context.Context, t Tenant, in certstate.State, by cer
 		return err
 	})
 	return &in, err
+}
+
+// ready makes of what is given a record that may be created, without asking the
+// database: it has an id, is valid, and says what its certificate says.
+func ready(in *certstate.State) error {
+	if !in.ID.Valid {
+		in.ID = edm.Str(uuid.NewString())
+	}
+	if err := in.Validate(); err != nil {
+		return err
+	}
+	return observe(in, certstate.All)
 }
 
 func (tx *tx) create(t Tenant, st *certstate.State, by certstate.Cause) error {
