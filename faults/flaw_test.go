@@ -27,9 +27,10 @@ const (
 	clockbound   = "goes by the clock alone"
 )
 
+// A hurried program waits before it commits until its clients know.
 var flawSeams = []seam{
 	{file: "store/writer.go", line: "if err := w.end(ctx); err != nil {",
-		before: "if seam.Flawed(" + quoted(hurried) + ") { for i, j := range batch { j.done <- answers[i] } }"},
+		before: "if seam.Flawed(" + quoted(hurried) + ") { for i, j := range batch { j.done <- answers[i] }; time.Sleep(20 * time.Millisecond) }"},
 	{file: "store/writer.go", line: "j.done <- err", instead: "select { case j.done <- err: default: }"},
 	{file: "store/writer.go", line: "j.done <- answers[i]", instead: "select { case j.done <- answers[i]: default: }"},
 	{file: "store/sqlite.go", line: "if _, err := conn.(driver.ExecerContext).ExecContext(ctx, c.pragmas, nil); err != nil {",
