@@ -21,6 +21,9 @@ var (
 func (p *Property) KeysOf(text string) (keys []string) {
 	for _, k := range p.Keys {
 		if key := k.Of(text); key != "" && (len(keys) == 0 || keys[0] != key) {
+			if keys == nil {
+				keys = make([]string, 0, len(p.Keys))
+			}
 			keys = append(keys, key)
 		}
 	}

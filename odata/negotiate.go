@@ -27,11 +27,13 @@ var contentTypes = func() map[Representation]string {
 	return m
 }()
 
+const jsonType = "application/json"
+
 // Accept reads an Accept header: the first JSON range decides. A client that
 // accepts anything, or says nothing, gets minimal metadata; one that accepts
 // only other types is refused (RFC 9110 §12.5.1).
 func Accept(header string) (Representation, error) {
-	if strings.TrimSpace(header) == "" || header == "application/json" || header == "*/*" {
+	if strings.TrimSpace(header) == "" || header == jsonType || header == "*/*" {
 		return Representation{}, nil
 	}
 	wildcard := false
@@ -41,7 +43,7 @@ func Accept(header string) (Representation, error) {
 			continue
 		}
 		switch mt {
-		case "application/json":
+		case jsonType:
 			return representation("Accept", params)
 		case "*/*", "application/*":
 			wildcard = true
@@ -60,7 +62,7 @@ func ParseFormat(value string) (Representation, error) {
 	if strings.EqualFold(value, "json") {
 		return Representation{}, nil
 	}
-	if mt, params, err := mime.ParseMediaType(value); err == nil && mt == "application/json" {
+	if mt, params, err := mime.ParseMediaType(value); err == nil && mt == jsonType {
 		return representation("$format", params)
 	}
 	return Representation{}, UnknownFormat(value, "json, or application/json with the parameters odata.metadata and IEEE754Compatible")

@@ -16,9 +16,13 @@ const MaxSearchTerms = 32
 type Term struct {
 	Text   string
 	Phrase string // as certstate.Phrase writes it; "" if there is no word in it
-	// Keys are those of the term as the value of each property with keys, by the
-	// property's row.
-	Keys map[int][]string
+	Keys   []TermKeys
+}
+
+// TermKeys are the keys of a term as the value of a property that has keys.
+type TermKeys struct {
+	Property Property
+	Keys     []string
 }
 
 func (*Term) Type() Type       { return BoolType }
@@ -34,9 +38,9 @@ func (t *Term) Eval(env *Env) Value {
 	if t.Phrase != "" && strings.Contains(certstate.Words(env.State), t.Phrase) {
 		return boolValue(true)
 	}
-	for i, keys := range t.Keys {
-		property := &Property{i}
-		if sharesKey(property, property.Eval(env), keys) {
+	for i := range t.Keys {
+		property := &t.Keys[i].Property
+		if sharesKey(property, property.Eval(env), t.Keys[i].Keys) {
 			return boolValue(true)
 		}
 	}
@@ -44,10 +48,10 @@ func (t *Term) Eval(env *Env) Value {
 }
 
 func newTerm(text string) *Term {
-	t := &Term{Text: text, Phrase: certstate.Phrase(text), Keys: map[int][]string{}}
+	t := &Term{Text: text, Phrase: certstate.Phrase(text), Keys: make([]TermKeys, 0, 4)}
 	for i := range certstate.Properties {
 		if keys := certstate.Properties[i].KeysOf(text); keys != nil {
-			t.Keys[i] = keys
+			t.Keys = append(t.Keys, TermKeys{Property{i}, keys})
 		}
 	}
 	return t

@@ -41,6 +41,9 @@ func TableFormOf(name string) *TableForm {
 // AcceptTable is the form that an Accept header asks for, nil if what it asks for
 // first is something else.
 func AcceptTable(header string) *TableForm {
+	if header == jsonType || header == "" { // as nearly all say
+		return nil
+	}
 	for item := range strings.SplitSeq(header, ",") {
 		mediaType, params, err := mime.ParseMediaType(strings.TrimSpace(item))
 		if err != nil || params["q"] == "0" {

@@ -75,24 +75,34 @@ func (sel *selection) countTo(ctx context.Context, text string, limit int) (int,
 	mark := len(sel.args)
 	defer func() { sel.args = sel.args[:mark] }()
 	text, args := usedArguments("SELECT count(*) FROM ("+text+limitTo(sel.bind(limit))+") AS found", sel.args)
-	return sel.counted(ctx, countKey(text, args), func() (string, []any) { return text, args })
+	return sel.counted(ctx, countKey{text: writtenOut(text, args)}, func() (string, []any) { return text, args })
 }
 
 // counted is the number that a statement gives. A count is good for a while: it
 // chooses the way to an answer, which is the same by every way.
-func (sel *selection) counted(ctx context.Context, key string, statement func() (string, []any)) (int, error) {
+func (sel *selection) counted(ctx context.Context, key countKey, statement func() (string, []any)) (int, error) {
 	if n, ok := sel.s.counts.get(key); ok {
 		return n, nil
 	}
 	text, args := statement()
 	n, err := sel.number(context.WithoutCancel(ctx), text, args) // its limit bounds it
-	if err == nil && len(key) < countsKey {
+	if err == nil && len(key.text)+len(key.words.from) < countsKey {
 		sel.s.counts.put(key, int(n))
 	}
 	return int(n), err
 }
 
-func countKey(text string, args []any) string {
+// countKey names what was counted: the text of a statement with its arguments, or
+// the words of a range in a part, up to a limit.
+type countKey struct {
+	text  string
+	part  int64
+	words wordRange
+	limit int
+}
+
+// writtenOut is a statement with its arguments, as one text.
+func writtenOut(text string, args []any) string {
 	var b strings.Builder
 	b.WriteString(text)
 	for _, a := range args {
@@ -111,7 +121,7 @@ func countKey(text string, args []any) string {
 // counts remembers what was counted to plan queries.
 type counts struct {
 	mu    sync.Mutex
-	m     map[string]int
+	m     map[countKey]int
 	until time.Time
 }
 
@@ -122,7 +132,7 @@ const (
 	countsKey  = 2048 // bytes of a statement and its arguments
 )
 
-func (c *counts) get(key string) (n int, ok bool) {
+func (c *counts) get(key countKey) (n int, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Now().After(c.until) {
@@ -132,11 +142,11 @@ func (c *counts) get(key string) (n int, ok bool) {
 	return n, ok
 }
 
-func (c *counts) put(key string, n int) {
+func (c *counts) put(key countKey, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := time.Now(); now.After(c.until) || len(c.m) >= countsMost {
-		c.m, c.until = map[string]int{}, now.Add(countsFor)
+		c.m, c.until = map[countKey]int{}, now.Add(countsFor)
 	}
 	c.m[key] = n
 }
@@ -251,12 +261,12 @@ func (sel *selection) byKeys(property *odata.Property, keys []string) string {
 	for _, k := range keys {
 		sel.bind(k)
 	}
-	if text, ok := keyLists.Load(list); ok {
-		return text.(string)
+	if text, ok := keyLists.get(list); ok {
+		return text
 	}
 	text := list.text()
 	if list.first+list.n < len(commonPlaceholders) {
-		keyLists.Store(list, text)
+		keyLists.put(list, text)
 	}
 	return text
 }
@@ -270,7 +280,29 @@ type keyList struct {
 }
 
 // keyLists keeps the texts of those that are common.
-var keyLists sync.Map // keyList → string
+var keyLists memo[keyList]
+
+// memo keeps what was written once by its shape.
+type memo[K comparable] struct {
+	mu sync.RWMutex
+	m  map[K]string
+}
+
+func (t *memo[K]) get(shape K) (string, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	text, ok := t.m[shape]
+	return text, ok
+}
+
+func (t *memo[K]) put(shape K, text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.m == nil {
+		t.m = map[K]string{}
+	}
+	t.m[shape] = text
+}
 
 // text compares a few keys one by one: for a list SQLite first builds a table
 // of it.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,7 +44,7 @@ type sortKey struct {
 }
 
 // Bytes is the position in the form that ParsePosition reads.
-func (p *Position) Bytes() []byte {
+func (p Position) Bytes() []byte {
 	b, err := json.Marshal(p)
 	if err != nil {
 		panic(err) // of strings and numbers
@@ -344,7 +345,7 @@ func (sel *selection) statement(seg segment, set certstate.Set, limit, skip int)
 		}
 		b.WriteString(" AND " + seg.after.text + op + sel.bind(seg.after.value))
 	}
-	b.WriteString(orderBy(seg.order))
+	writeOrder(&b, seg.order)
 	b.WriteString(limitTo(sel.bind(limit)))
 	if seg.after == nil && skip > 0 {
 		b.WriteString(" OFFSET " + sel.bind(skip))
@@ -357,15 +358,16 @@ func (sel *selection) statement(seg segment, set certstate.Set, limit, skip int)
 // cost of most statements.
 func limitTo(placeholder string) string { return " LIMIT " + placeholder + " + 0" }
 
-func orderBy(terms []sortTerm) string {
-	texts := make([]string, len(terms))
-	for i, t := range terms {
-		texts[i] = t.text
+func writeOrder(b *strings.Builder, terms []sortTerm) {
+	before := " ORDER BY "
+	for _, t := range terms {
+		b.WriteString(before)
+		b.WriteString(t.text)
 		if t.desc {
-			texts[i] += " DESC"
+			b.WriteString(" DESC")
 		}
+		before = ", "
 	}
-	return " ORDER BY " + strings.Join(texts, ", ")
 }
 
 func (sel *selection) query(ctx context.Context, text string) (*sql.Rows, error) {
@@ -385,9 +387,13 @@ func (s *Store) rows(ctx context.Context, text string, args []any) (*sql.Rows, e
 // numbers the placeholders anew: a comparison with null asks only when its other
 // side is null, and leaves the values in that unused.
 func usedArguments(text string, args []any) (string, []any) {
-	number := make([]int, len(args)) // of the i-th argument; 0 is unused
+	var few [32]int
+	number := append(few[:0], make([]int, len(args))...) // of the i-th argument; 0 is unused
 	for place := range placesIn(text) {
 		number[place-1] = 1
+	}
+	if !slices.Contains(number, 0) {
+		return text, args
 	}
 	var used []any
 	for i, n := range number {
@@ -395,9 +401,6 @@ func usedArguments(text string, args []any) (string, []any) {
 			used = append(used, args[i])
 			number[i] = len(used)
 		}
-	}
-	if len(used) == len(args) {
-		return text, args
 	}
 	var b strings.Builder
 	done := 0

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 
-	"certstate"
 	"certstate/odata"
 )
 
@@ -15,10 +14,8 @@ func (sel *selection) searchTerm(w *where, t *odata.Term) string {
 	if t.Phrase != "" {
 		any = append(any, containsPhrase(w, t))
 	}
-	for i := range certstate.Properties {
-		if keys := t.Keys[i]; keys != nil {
-			any = append(any, w.sharedKeys(&odata.Property{Index: i}, keys))
-		}
+	for i := range t.Keys {
+		any = append(any, w.sharedKeys(&t.Keys[i].Property, t.Keys[i].Keys))
 	}
 	return "(" + strings.Join(any, " OR ") + ")"
 }
@@ -34,7 +31,7 @@ func containsPhrase(w *where, t *odata.Term) string {
 // which are counted, and those with its keys, which are few. They match if the
 // term is one word; of a phrase, the rest is to be looked at.
 func (sel *selection) byTerm(ctx context.Context, t *odata.Term, limit int) (in string, n int, err error) {
-	var lists []string
+	lists := make([]string, 0, 4)
 	words := strings.Fields(t.Phrase)
 	least := limit
 	if len(words) == 0 {
@@ -56,10 +53,8 @@ func (sel *selection) byTerm(ctx context.Context, t *odata.Term, limit int) (in 
 	if len(words) > 0 {
 		lists = append(lists, "SELECT k"+fromWord(sel.bind(sel.t.part()), sel.bind(rarest.from), sel.bind(rarest.to)))
 	}
-	for i := range certstate.Properties {
-		if keys := t.Keys[i]; keys != nil {
-			lists = append(lists, sel.byKeys(&odata.Property{Index: i}, keys))
-		}
+	for i := range t.Keys {
+		lists = append(lists, sel.byKeys(&t.Keys[i].Property, t.Keys[i].Keys))
 	}
 	return strings.Join(lists, unionAll), least, nil
 }
@@ -70,7 +65,7 @@ type wordRange struct{ from, to string }
 // countWords counts the records with a word of a range, up to a limit.
 func (sel *selection) countWords(ctx context.Context, r wordRange, limit int) (int, error) {
 	part := sel.t.part()
-	return sel.counted(ctx, countKey("words", []any{part, r.from, r.to, int64(limit)}), func() (string, []any) {
+	return sel.counted(ctx, countKey{part: part, words: r, limit: limit}, func() (string, []any) {
 		return "SELECT count(*) FROM (SELECT k" + fromWord("$2", "$3", "$4") + limitTo("$5") + ") AS found", []any{sel.t.no, part, r.from, r.to, limit}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"certstate"
 	"certstate/edm"
@@ -55,15 +56,17 @@ func (sel *selection) sorted(ctx context.Context) (keys []int64, err error) {
 		return nil, err
 	}
 	defer done()
-	text := "SELECT k FROM " + sel.source + " WHERE " + sel.tenant + sel.cond + orderBy(sel.terms(Position{}))
+	var b strings.Builder
+	b.WriteString("SELECT k FROM " + sel.source + " WHERE " + sel.tenant + sel.cond)
+	writeOrder(&b, sel.terms(Position{}))
 	if sel.q.Top > 0 || sel.q.Skip > 0 {
 		top := int64(1) << 40
 		if sel.q.Top > 0 {
 			top = int64(sel.q.Top)
 		}
-		text += limitTo(sel.bind(top)) + " OFFSET " + sel.bind(sel.q.Skip)
+		b.WriteString(limitTo(sel.bind(top)) + " OFFSET " + sel.bind(sel.q.Skip))
 	}
-	rows, err := sel.query(ctx, text)
+	rows, err := sel.query(ctx, b.String())
 	if err != nil {
 		return nil, tooSlow(ctx, err)
 	}
