@@ -80,7 +80,8 @@ func TestImportDirections(t *testing.T) {
 		"certstate/identity":        {},
 		"certstate/faults":          {}, // it has only tests
 		"certstate/ingest":          {"certstate/edm", "certstate", "certstate/store", "certstate/odata", "certstate/certificate", "certstate/certificate/der"},
-		"certstate/api":             {"certstate/edm", "certstate", "certstate/csdl", "certstate/odata", "certstate/certificate", "certstate/store", "certstate/auth"},
+		"certstate/intake":          {"certstate/edm", "certstate", "certstate/odata", "certstate/store", "certstate/ingest"},
+		"certstate/api":             {"certstate/edm", "certstate", "certstate/csdl", "certstate/odata", "certstate/certificate", "certstate/store", "certstate/auth", "certstate/ingest", "certstate/intake"},
 	}
 	only := map[string][]string{ // what only some rooms may import
 		"database/sql": {"certstate/store", "certstate/bench"}, // the bench measures against bare SQL

@@ -4,43 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"certstate"
 	"certstate/ingest"
+	"certstate/intake"
 	"certstate/store"
-)
-
-// formats are what import reads, by the value of --format.
-var formats = map[string]func(*ingest.File, *importSettings) iter.Seq[ingest.Row]{
-	ingest.KindNDJSON: func(f *ingest.File, _ *importSettings) iter.Seq[ingest.Row] { return ingest.NDJSON(f) },
-	ingest.KindCSV:    func(f *ingest.File, set *importSettings) iter.Seq[ingest.Row] { return ingest.CSV(f, set.columns) },
-	ingest.KindCertificates: func(f *ingest.File, set *importSettings) iter.Seq[ingest.Row] {
-		return ingest.Certificates(f, set.naming)
-	},
-}
-
-const (
-	formatAuto  = "auto"
-	formatNames = "auto, ndjson, csv, certificates"
 )
 
 // importSettings are the flags of import.
 type importSettings struct {
-	database, tenant, format, reason string
-	column                           []string
-	update, dry                      bool
-	report                           string
-	upnFrom, passwordFile            string
-	naming                           ingest.Naming
-
-	columns map[string]string // of column
-	by      certstate.Cause
+	intake.Settings
+	database, tenant, reason string
+	column                   []string
+	report                   string
+	upnFrom, passwordFile    string
 }
 
 func (a *app) importRecords() *cobra.Command {
@@ -93,16 +76,16 @@ Exit codes: 0 all brought in, 1 failed, 2 wrong flags, 3 something was left out.
 	f := cmd.Flags()
 	databaseFlag(f, &set.database)
 	f.StringVar(&set.tenant, "tenant", "", "`GUID` of the enrolled tenant the records belong to")
-	f.StringVar(&set.format, "format", formatAuto, "`form` of the files: "+formatNames)
+	f.StringVar(&set.Format, "format", intake.Auto, "`form` of the files: "+strings.Join(intake.Formats(), ", "))
 	f.StringVar(&set.reason, "reason", "", "`why`, for the records' history")
 	f.StringArrayVar(&set.column, "column", nil, "`HEADER=property`: what a column of a CSV file is; HEADER= leaves it out (repeatable)")
-	f.BoolVar(&set.update, "update", false, "have records whose id is there take what the file says")
-	f.BoolVar(&set.dry, "dry-run", false, "say what would be created, updated and left out, and write nothing")
+	f.BoolVar(&set.Update, "update", false, "have records whose id is there take what the file says")
+	f.BoolVar(&set.Dry, "dry-run", false, "say what would be created, updated and left out, and write nothing")
 	f.StringVar(&set.report, "report", "", "`file` for what is left out, with place, reason and cure: .csv or .ndjson")
-	f.StringVar(&set.naming.Device, "device", "", "`name` of the device that all certificates are on")
-	f.StringVar(&set.naming.From, "device-from", ingest.FromFile, "`where` a certificate's device is named: file (its name), cn (the subject's common name) or san (the first DNS name)")
+	f.StringVar(&set.Naming.Device, "device", "", "`name` of the device that all certificates are on")
+	f.StringVar(&set.Naming.From, "device-from", ingest.FromFile, "`where` a certificate's device is named: file (its name), cn (the subject's common name) or san (the first DNS name)")
 	f.StringVar(&set.upnFrom, "upn-from", "san", "`where` a certificate's user principal name is: san (its alternative names) or none")
-	f.BoolVar(&set.naming.Authorities, "authorities", false, "bring in the certificates of authorities too")
+	f.BoolVar(&set.Naming.Authorities, "authorities", false, "bring in the certificates of authorities too")
 	f.StringVar(&set.passwordFile, "password-file", "", "`file` with the password of PKCS#12 files")
 	return cmd
 }
@@ -117,23 +100,24 @@ func (set *importSettings) check() error {
 		return errors.New("--tenant is required: the GUID of an enrolled tenant")
 	case faulty != nil:
 		return faulty
-	case set.format != formatAuto && formats[set.format] == nil:
-		return fmt.Errorf("--format %q is not one of: %s", set.format, formatNames)
+	case !slices.Contains(intake.Formats(), set.Format):
+		return fmt.Errorf("--format %q is not one of: %s", set.Format, strings.Join(intake.Formats(), ", "))
 	case set.upnFrom != "san" && set.upnFrom != "none":
 		return fmt.Errorf("--upn-from %q is not one of: san, none", set.upnFrom)
 	}
-	switch set.naming.From {
+	switch set.Naming.From {
 	case ingest.FromFile, ingest.FromCN, ingest.FromSAN:
 	default:
-		return fmt.Errorf("--device-from %q is not one of: file, cn, san", set.naming.From)
+		return fmt.Errorf("--device-from %q is not one of: file, cn, san", set.Naming.From)
 	}
-	set.naming.UPN = set.upnFrom == "san"
-	set.by = certstate.Cause{Actor: "certstate import", Reason: set.reason}
+	set.Naming.UPN = set.upnFrom == "san"
+	set.By = certstate.Cause{Actor: "certstate import", Reason: set.reason}
+	set.UpdateCure = "--update has it take what the file says"
 	return errors.Join(set.readColumns(), set.readPassword())
 }
 
 func (set *importSettings) readColumns() error {
-	set.columns = map[string]string{}
+	set.Columns = map[string]string{}
 	for _, text := range set.column {
 		header, property, ok := strings.Cut(text, "=")
 		n, known := certstate.Lookup(property)
@@ -148,7 +132,7 @@ func (set *importSettings) readColumns() error {
 		case certstate.Properties[n].Is(certstate.Computed):
 			return fmt.Errorf("--column %s: the register sets %s itself", text, property)
 		}
-		set.columns[header] = property
+		set.Columns[header] = property
 	}
 	return nil
 }
@@ -158,7 +142,7 @@ func (set *importSettings) readPassword() error {
 		return nil
 	}
 	text, err := os.ReadFile(set.passwordFile)
-	set.naming.Password = strings.TrimRight(string(text), "\r\n")
+	set.Naming.Password = strings.TrimRight(string(text), "\r\n")
 	return err
 }
 
@@ -188,14 +172,10 @@ func (a *app) runImport(cmd *cobra.Command, set *importSettings, files []string)
 	if err != nil {
 		return fmt.Errorf("%w Enrol it with: certstate tenant add %s", err, id)
 	}
-	i := newImporter(a, s, t, set, in, rejects)
-	if set.dry {
-		err = i.run(cmd.Context())
-	} else {
-		err = s.WithoutIndexes(cmd.Context(), func() error { return i.run(cmd.Context()) })
-	}
+	i := importer{stdout: a.stdout, stderr: a.err, Intake: intake.Intake{Store: s, Tenant: t, Settings: set.Settings, Rejected: rejects.add}}
+	err = i.run(cmd.Context(), in)
 	i.total()
-	if left := rejects.count; err == nil && left > 0 {
+	if left := i.totals.Rejected; err == nil && left > 0 {
 		return exitError{fmt.Errorf("%d%s were left out", left, i.noun()), exitPartly}
 	}
 	return err

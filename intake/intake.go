@@ -1,0 +1,272 @@
+// Package intake brings what other systems keep about certificates into a tenant's
+// register: rows of any source, a chunk at a time, with counts of what became of
+// them. The command, jobs over HTTP and live sources share it; it prints nothing.
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"certstate"
+	"certstate/edm"
+	"certstate/ingest"
+	"certstate/store"
+)
+
+// Records share a transaction: at most chunk of them, fewer once their
+// certificates together have chunkOctets.
+const (
+	chunk       = 1000
+	chunkOctets = 4 << 20
+)
+
+// Settings say what is done with what is read.
+type Settings struct {
+	Format  string            // of all files, of [Formats]
+	Naming  ingest.Naming     // of certificates in files
+	Columns map[string]string // of CSV, header → property; see [ingest.CSV]
+	Update  bool              // have records whose id is there take what the source says
+	Dry     bool              // write nothing, and count what would be
+	By      certstate.Cause
+
+	// UpdateCure tells the person what takes Update's place with them, for the
+	// report of a record that says otherwise than one with its id.
+	UpdateCure string
+}
+
+// Totals are what became of the rows.
+type Totals struct {
+	Created, Updated, Present int   // records; Present: all of it was there
+	Rejected                  int   // rows and whole files left out
+	Authorities               int   // certificates of authorities passed over
+	Rows                      int64 // all rows up to this one are counted, and what was to be written is durable
+	Read, Size                int64 // bytes of the files; Size < 0: not known
+	Certificates              bool  // some file had no lines
+}
+
+// Done is how many records are in the register.
+func (t *Totals) Done() int { return t.Created + t.Updated + t.Present }
+
+// Intake brings rows in, a chunk at a time: one is read while another is written.
+// Whatever ends it, it can be run again: what is there already is counted, not
+// doubled. It is for one run. Its functions are called one at a time, by the goroutine
+// that runs it.
+type Intake struct {
+	Store    *store.Store
+	Tenant   store.Tenant
+	Settings Settings
+	Progress func(Totals)   // after each chunk; may be nil
+	Rejected func(Rejected) // what is left out, in order within a chunk; may be nil
+
+	totals       Totals
+	read         int64 // rows
+	batch, spare load
+	sent         chan error // answers for spare, while it is on its way; else nil
+}
+
+// load is what shares a transaction.
+type load struct {
+	list     []store.Entry
+	places   []Place // of the list
+	octets   int     // of its certificates
+	through  int64   // rows read when it was sent
+	outcomes []store.Outcome
+	faults   []error
+}
+
+// Files brings all files in. One that cannot be read to its end does not keep the
+// others out; the error names it. Totals are of what was done until then.
+func (i *Intake) Files(ctx context.Context, in *ingest.Input) (Totals, error) {
+	var unread []error
+	err := i.run(ctx, func() error {
+		for f, err := range in.Files() {
+			cannot, err := i.file(ctx, in, f, err)
+			if err != nil {
+				return err
+			}
+			if cannot != nil {
+				unread = append(unread, fmt.Errorf("%s: %w", f.Name, cannot))
+			}
+		}
+		return nil
+	})
+	return i.totals, errors.Join(err, errors.Join(unread...))
+}
+
+// Rows brings rows in. A row whose Err is [ingest.ErrRead] ends it with that error,
+// once all before it are in.
+func (i *Intake) Rows(ctx context.Context, rows iter.Seq[ingest.Row]) (Totals, error) {
+	var cannot error
+	err := i.run(ctx, func() (err error) {
+		cannot, err = i.rows(ctx, "", rows)
+		return err
+	})
+	return i.totals, errors.Join(err, cannot)
+}
+
+// run does what reads, and sees the last chunk in.
+func (i *Intake) run(ctx context.Context, do func() error) error {
+	err := do()
+	if err == nil {
+		err = i.send(ctx)
+	}
+	err = errors.Join(err, i.settle())
+	if err == nil {
+		i.totals.Rows = i.read
+	}
+	return err
+}
+
+// file brings the rows of a file in, if fault is nil. cannot says why it could not
+// be read to its end; err ends the intake.
+func (i *Intake) file(ctx context.Context, in *ingest.Input, f *ingest.File, fault error) (cannot, err error) {
+	if unfit := (*ingest.Fault)(nil); errors.As(fault, &unfit) {
+		i.reject(Place{File: f.Name}, fault)
+		return nil, nil
+	}
+	if fault != nil {
+		return fault, nil
+	}
+	form := formatOf(i.Settings.Format, f)
+	if form == nil {
+		return nil, fmt.Errorf("there is no format %q: there are %s", i.Settings.Format, strings.Join(Formats(), ", "))
+	}
+	i.totals.Certificates = i.totals.Certificates || form.name == ingest.KindCertificates
+	name := f.Name
+	if in.Single() && !f.Member {
+		name = ""
+	}
+	i.totals.Size = in.Total
+	defer func() { i.totals.Read = in.Read() }()
+	return i.rows(ctx, name, func(yield func(ingest.Row) bool) {
+		for row := range form.rows(f, &i.Settings) {
+			i.totals.Read = in.Read()
+			if !yield(row) {
+				return
+			}
+		}
+	})
+}
+
+func (i *Intake) rows(ctx context.Context, file string, rows iter.Seq[ingest.Row]) (cannot, err error) {
+	for row := range rows {
+		i.read++
+		at := Place{file, row.Line, row.Place}
+		switch {
+		case errors.Is(row.Err, ingest.ErrRead):
+			return row.Err, nil
+		case errors.Is(row.Err, ingest.ErrAuthority):
+			i.totals.Authorities++
+		case row.Err != nil:
+			i.reject(at, row.Err)
+		default:
+			if err := i.add(ctx, at, row); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return nil, nil
+}
+
+func (i *Intake) add(ctx context.Context, at Place, row ingest.Row) error {
+	e := i.entry(row)
+	b := &i.batch
+	b.list, b.places, b.octets = append(b.list, e), append(b.places, at), b.octets+len(e.State.Certificate.Octets)
+	if len(b.list) < chunk && b.octets < chunkOctets {
+		return nil
+	}
+	return i.send(ctx)
+}
+
+// entry is a row with what is to become of it if its record is there already.
+func (i *Intake) entry(row ingest.Row) store.Entry {
+	e := store.Entry{Registration: store.Registration{State: *row.State, Set: row.Set}}
+	switch {
+	case e.State.ID.Valid && i.Settings.Update:
+		e.Way = store.Merge
+	case e.State.ID.Valid:
+	case e.State.Certificate.Valid:
+		e.Way = store.Report
+	default:
+		id, named := ingest.Identify(row.State)
+		if e.State.ID = edm.Str(id); named {
+			e.Way = store.Merge
+		}
+	}
+	return e
+}
+
+// send has the batch brought in while the next is read.
+func (i *Intake) send(ctx context.Context) error {
+	if err := i.settle(); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil || len(i.batch.list) == 0 {
+		return err
+	}
+	i.batch, i.spare = i.spare, i.batch
+	i.spare.through = i.read
+	i.sent = make(chan error, 1)
+	go func(l *load, sent chan<- error) {
+		var err error
+		l.outcomes, l.faults, err = i.Store.Bring(ctx, i.Tenant, l.list, i.Settings.Dry, i.Settings.By)
+		sent <- err
+	}(&i.spare, i.sent)
+	return nil
+}
+
+// settle waits for what was sent, and counts what became of it.
+func (i *Intake) settle() error {
+	if i.sent == nil {
+		return nil
+	}
+	err := <-i.sent
+	i.sent = nil
+	l := &i.spare
+	if err != nil {
+		return fmt.Errorf("%s to %s: %w", l.places[0], l.places[len(l.places)-1], err)
+	}
+	for n, fault := range l.faults {
+		if fault != nil {
+			i.reject(l.places[n], i.withCure(fault))
+		} else {
+			i.count(l.outcomes[n])
+		}
+	}
+	i.totals.Rows = l.through
+	clear(l.list) // of what the garbage collector would keep
+	l.list, l.places, l.octets = l.list[:0], l.places[:0], 0
+	if i.Progress != nil {
+		i.Progress(i.totals)
+	}
+	return nil
+}
+
+func (i *Intake) count(o store.Outcome) {
+	switch o {
+	case store.Created:
+		i.totals.Created++
+	case store.Updated:
+		i.totals.Updated++
+	case store.Present:
+		i.totals.Present++
+	}
+}
+
+// withCure says what the person can do about a fault of the store's.
+func (i *Intake) withCure(fault error) error {
+	if certstate.ErrorCode(fault) != certstate.Conflict {
+		return fault
+	}
+	return &ingest.Fault{Column: "id", Reason: strings.TrimSuffix(fault.Error(), "."), Cure: i.Settings.UpdateCure}
+}
+
+func (i *Intake) reject(at Place, why error) {
+	i.totals.Rejected++
+	if i.Rejected != nil {
+		i.Rejected(rejected(at, why))
+	}
+}
