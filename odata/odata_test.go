@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,31 @@ func FuzzKeyPath(f *testing.F) {
 			t.Errorf("%q: %s leads to %q, %v", id, u, p.Segments, err)
 		}
 	})
+}
+
+// A query that was read before is read the same again, and for another kind of
+// request anew.
+func TestParseQueryAgain(t *testing.T) {
+	for _, raw := range []string{"$filter=id eq 'a'&$orderby=id desc&$top=7&$count=true", "$search=a OR b", "$apply=groupby((id))"} {
+		first, err := odata.ParseQuery(raw, odata.ListOptions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := first
+		asked.Top, asked.Skip = 1, 1 // as who asks may do with their own
+		again, err := odata.ParseQuery(raw, odata.ListOptions)
+		if err != nil || !reflect.DeepEqual(first, again) {
+			t.Errorf("%s: %+v, then %+v, %v", raw, first, again, err)
+		}
+		for _, other := range []odata.Options{odata.CountOptions, odata.DeltaOptions, odata.NoOptions} {
+			if other.Has(strings.SplitN(raw, "=", 2)[0]) && !strings.Contains(raw, "&") {
+				continue
+			}
+			if _, err := odata.ParseQuery(raw, other); err == nil {
+				t.Errorf("%s: taken by a resource that takes %q", raw, other.Names())
+			}
+		}
+	}
 }
 
 func TestPageTokens(t *testing.T) {

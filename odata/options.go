@@ -131,6 +131,10 @@ func ParseQuery(raw string, allowed Options) (Query, error) {
 	if raw == "" {
 		return Query{Select: certstate.Defaults}, nil
 	}
+	return recent.parse(raw, allowed)
+}
+
+func parseQuery(raw string, allowed Options) (Query, error) {
 	q := Query{Select: certstate.Defaults}
 	values, aliases, err := splitQuery(raw, allowed)
 	if err != nil {

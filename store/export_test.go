@@ -12,8 +12,11 @@ import (
 )
 
 // SetRare sets up to how many records a condition is a query's way in, so that
-// tests with few records see every way.
-func (s *Store) SetRare(n int) { s.rare = n }
+// tests with few records see every way, and forgets what was planned.
+func (s *Store) SetRare(n int) {
+	s.rare = n
+	s.plans.until = time.Time{}
+}
 
 // SetStatementTime sets how long a query may run.
 func (s *Store) SetStatementTime(d time.Duration) { s.limit = d }

@@ -3,10 +3,9 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"certstate"
 	"certstate/edm"
@@ -20,13 +19,45 @@ import (
 // statement, not how often a value occurs. So it is counted, up to this.
 const rareUpTo = 1000
 
-// plan writes the condition of a query. If one of its conjuncts is rare, that
-// one is made the way in.
-func (sel *selection) plan(ctx context.Context, cond odata.Expr) error {
+// planKey is what a plan is made for. The condition is the same if it is the very
+// same tree, as [odata.ParseQuery] gives those who ask the same.
+type planKey struct {
+	tenant int64
+	cond   odata.Expr
+	first  int // property of the order, -1 for none
+	apply  bool
+}
+
+// remembered is a plan with its arguments.
+type remembered struct {
+	access
+	args []any
+}
+
+// planned writes the condition of a query, or takes what was written a moment ago.
+func (sel *selection) planned(ctx context.Context, cond odata.Expr) error {
 	if sel.asOf != nil { // the past has no such indexes
 		sel.cond = " AND " + sel.isTrue(cond)
 		return sel.err
 	}
+	key := planKey{sel.t.no, cond, -1, sel.q.Apply != nil}
+	if len(sel.q.Order) > 0 {
+		key.first = sel.q.Order[0].Key
+	}
+	if p, ok := sel.s.plans.get(key); ok {
+		sel.access, sel.args = p.access, append(sel.args[:0], p.args...)
+		return nil
+	}
+	err := sel.choose(ctx, cond)
+	if err == nil && !sel.timed && len(sel.cond) < recentText && len(sel.args) <= 32 {
+		sel.s.plans.put(key, remembered{sel.access, slices.Clone(sel.args)})
+	}
+	return err
+}
+
+// choose writes the condition. If one of its conjuncts is rare, that one is made
+// the way in.
+func (sel *selection) choose(ctx context.Context, cond odata.Expr) error {
 	conjuncts := conjunctsOf(cond)
 	sel.passed = len(sel.q.Order) > 0
 	best, least, way := -1, sel.s.rare+1, ""
@@ -78,15 +109,14 @@ func (sel *selection) countTo(ctx context.Context, text string, limit int) (int,
 	return sel.counted(ctx, countKey{text: writtenOut(text, args)}, func() (string, []any) { return text, args })
 }
 
-// counted is the number that a statement gives. A count is good for a while: it
-// chooses the way to an answer, which is the same by every way.
+// counted is the number that a statement gives, or gave a moment ago.
 func (sel *selection) counted(ctx context.Context, key countKey, statement func() (string, []any)) (int, error) {
 	if n, ok := sel.s.counts.get(key); ok {
 		return n, nil
 	}
 	text, args := statement()
 	n, err := sel.number(context.WithoutCancel(ctx), text, args) // its limit bounds it
-	if err == nil && len(key.text)+len(key.words.from) < countsKey {
+	if err == nil && len(key.text)+len(key.words.from) < recentText {
 		sel.s.counts.put(key, int(n))
 	}
 	return int(n), err
@@ -116,39 +146,6 @@ func writtenOut(text string, args []any) string {
 		}
 	}
 	return b.String()
-}
-
-// counts remembers what was counted to plan queries.
-type counts struct {
-	mu    sync.Mutex
-	m     map[countKey]int
-	until time.Time
-}
-
-// What is remembered is forgotten all at once.
-const (
-	countsFor  = 5 * time.Second
-	countsMost = 4096
-	countsKey  = 2048 // bytes of a statement and its arguments
-)
-
-func (c *counts) get(key countKey) (n int, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if time.Now().After(c.until) {
-		return 0, false
-	}
-	n, ok = c.m[key]
-	return n, ok
-}
-
-func (c *counts) put(key countKey, n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now := time.Now(); now.After(c.until) || len(c.m) >= countsMost {
-		c.m, c.until = map[countKey]int{}, now.Add(countsFor)
-	}
-	c.m[key] = n
 }
 
 // wayIn selects the keys of the records for which a conjunct holds by an index
@@ -280,29 +277,7 @@ type keyList struct {
 }
 
 // keyLists keeps the texts of those that are common.
-var keyLists memo[keyList]
-
-// memo keeps what was written once by its shape.
-type memo[K comparable] struct {
-	mu sync.RWMutex
-	m  map[K]string
-}
-
-func (t *memo[K]) get(shape K) (string, bool) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	text, ok := t.m[shape]
-	return text, ok
-}
-
-func (t *memo[K]) put(shape K, text string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.m == nil {
-		t.m = map[K]string{}
-	}
-	t.m[shape] = text
-}
+var keyLists recent[keyList, string]
 
 // text compares a few keys one by one: for a list SQLite first builds a table
 // of it.

@@ -73,17 +73,22 @@ type selection struct {
 	t      Tenant
 	q      *odata.Query
 	source string // what is read: state, or its past
+	asOf   *int64
+	access
+}
+
+// access is how records are found.
+type access struct {
 	tenant string // whose
 	cond   string // of the records, "" for all
-	asOf   *int64
-	found  bool // the condition is answered by looking few records up
-	passed bool // it holds for all that a walk in the order passes, or there is none
+	found  bool   // the condition is answered by looking few records up
+	passed bool   // it holds for all that a walk in the order passes, or there is none
 }
 
 // newSelection writes the query's condition. Arguments: $1 is the tenant, and
 // $2 the change to answer as of, if there is one.
 func (s *Store) newSelection(ctx context.Context, t Tenant, q *odata.Query, cond odata.Expr, now edm.DateTimeOffset, asOf *int64) (*selection, error) {
-	sel := &selection{s: s, t: t, q: q, source: "state", tenant: "tenant = $1", asOf: asOf}
+	sel := &selection{s: s, t: t, q: q, source: "state", asOf: asOf, access: access{tenant: "tenant = $1"}}
 	sel.d, sel.now, sel.term, sel.args = s.d, now, sel.searchTerm, make([]any, 0, 16)
 	sel.bind(t.no)
 	if asOf != nil {
@@ -98,7 +103,7 @@ func (s *Store) newSelection(ctx context.Context, t Tenant, q *odata.Query, cond
 		sel.passed = true
 		return sel, nil
 	}
-	return sel, sel.plan(ctx, cond)
+	return sel, sel.planned(ctx, cond)
 }
 
 // cheap reports whether a page takes no longer than reading it: it is looked

@@ -42,7 +42,8 @@ type Store struct {
 	watching *Lane // of queries that may take long
 	tenants  tenantCache
 	queries  statements
-	counts   counts
+	counts   recent[countKey, int]
+	plans    recent[planKey, remembered]
 
 	queue  chan *job
 	closed atomic.Bool

@@ -29,9 +29,10 @@ type where struct {
 	args []any
 	now  edm.DateTimeOffset
 	// term writes a word or phrase of $search.
-	term func(w *where, t *odata.Term) string
-	size int
-	err  error
+	term  func(w *where, t *odata.Term) string
+	size  int
+	timed bool // something depends on now
+	err   error
 }
 
 // bind adds an argument and returns its placeholder.
@@ -270,6 +271,7 @@ func (w *where) function(e *odata.Call) sqlValue {
 // bound binds what a template names beside its arguments.
 func (w *where) bound(text string) (replace []string) {
 	if strings.Contains(text, "{now}") {
+		w.timed = true
 		replace = append(replace, "{now}", w.bind(w.now.Ticks))
 	}
 	for name, v := range w.d.constants() {
