@@ -46,12 +46,15 @@ const (
 	maxBodies = 128 << 20
 	freeBody  = 64 << 10
 
-	// shedDelay is how long an answer to a request that is shed, or one too many of
-	// its tenant's, is held back: a
-	// client that sends the next one at once would keep the server busy with
-	// refusals. At most maxDelayed are.
-	shedDelay  = 50 * time.Millisecond
-	maxDelayed = 4096
+	// An answer to a request that is shed, or one too many of its tenant's, is held
+	// back: clients that send the next one at once would keep the server busy with
+	// refusals. shedDelay is the least; the more are held, the longer each is, so
+	// that about shedRate a second leave for each processor, up to maxShedDelay. At
+	// most maxDelayed are held.
+	shedDelay    = 50 * time.Millisecond
+	maxShedDelay = time.Second
+	shedRate     = 1000
+	maxDelayed   = 4096
 )
 
 func newLoad(inFlight int, log *slog.Logger) *load {
@@ -124,15 +127,22 @@ func isShed(err error) bool { return errors.Is(err, store.ErrShed) }
 // hold keeps the answer to a request that is shed back for a moment.
 func (l *load) hold(ctx context.Context) {
 	defer l.delayed.Add(-1)
-	if l.delayed.Add(1) > maxDelayed {
+	held := l.delayed.Add(1)
+	if held > maxDelayed {
 		return
 	}
-	late := time.NewTimer(shedDelay)
+	late := time.NewTimer(heldFor(held))
 	defer late.Stop()
 	select {
 	case <-late.C:
 	case <-ctx.Done():
 	}
+}
+
+// heldFor is how long an answer is held back when so many are.
+func heldFor(held int64) time.Duration {
+	paced := time.Duration(held) * time.Second / time.Duration(shedRate*runtime.GOMAXPROCS(0))
+	return min(max(shedDelay, paced), maxShedDelay)
 }
 
 // count counts a request that was shed. They have one line in the log together, a

@@ -27,6 +27,7 @@ type dataset struct {
 	ids           []string // of all records
 	imported      string   // what the import said of itself
 	sqlite        string   // version of SQLite and how it was built
+	apart         *apart   // where its server runs, nil for wherever this process does
 }
 
 // prepare enrols the tenant, has certstate import a file of records, and copies

@@ -126,7 +126,7 @@ func (t *target) start(ctx context.Context, dir string, set *dataset, program st
 	t.cmd.Stdout, t.cmd.Stderr = out, out
 	t.cmd.Cancel = func() error { return t.cmd.Process.Signal(syscall.SIGTERM) }
 	t.cmd.WaitDelay = 10 * time.Second
-	if err := t.cmd.Start(); err != nil {
+	if err := set.apart.start(t.cmd.Start); err != nil {
 		return err
 	}
 	t.ended = make(chan error, 1)
