@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,6 +58,10 @@ type backupHeader struct {
 	Form   int       `json:"form"`
 	Made   time.Time `json:"made"`
 	Tables []table   `json:"tables"`
+}
+
+func (h *backupHeader) has(name string) bool {
+	return slices.ContainsFunc(h.Tables, func(t table) bool { return t.Name == name })
 }
 
 type backupFooter struct {

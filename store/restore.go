@@ -91,6 +91,7 @@ type backupReader struct {
 type restoring struct {
 	table
 	insert string
+	fill   *filling                                                                // nil: its rows have all columns
 	derive func(b *backupReader, ctx context.Context, values []any) ([]any, error) // appends what is not in the backup
 }
 
@@ -124,10 +125,10 @@ func (b *backupReader) header() error {
 		r := restoring{table: t}
 		names := t.Columns
 		if d, ok := derivations[t.Name]; ok {
-			if !slices.Equal(t.Columns, backupTables[i].Columns) {
-				return fmt.Errorf("%w: the columns of table %q", errDamaged, t.Name)
+			if r.fill, err = fillingOf(backupTables[i], t.Columns, h.has("certificate")); err != nil {
+				return err
 			}
-			names, r.derive = slices.Concat(names, d.columns), d.of
+			names, r.derive = slices.Concat(backupTables[i].Columns, d.columns), d.of
 		}
 		r.insert = "INSERT INTO " + t.Name + " (" + strings.Join(names, ", ") + ") VALUES (" + placeholders(1, len(names)) + ")"
 		if t.Name == "counter" { // the schema has them at 0
@@ -150,6 +151,11 @@ func (b *backupReader) next(ctx context.Context) (more bool, err error) {
 	t, values, err := b.row(text)
 	if err != nil {
 		return false, errors.Join(errDamaged, err)
+	}
+	if t.fill != nil {
+		if values, err = t.fill.whole(values); err != nil {
+			return false, err
+		}
 	}
 	if t.derive != nil {
 		if values, err = t.derive(b, ctx, values); err != nil {
