@@ -35,12 +35,12 @@ var facts = []fact{
 	{"certificateIssuerName",
 		func(f *Facts, s *certstate.State) { s.Issuer = edm.Str(f.Issuer) },
 		func(f *Facts, s *certstate.State) certstate.Findings {
-			return found(!sameName(f.Issuer, s.Issuer.S), certstate.IssuerMismatch)
+			return found(!SameName(f.Issuer, s.Issuer.S), certstate.IssuerMismatch)
 		}},
 	{"certificateSubjectName",
 		func(f *Facts, s *certstate.State) { s.Subject = edm.Str(f.Subject) },
 		func(f *Facts, s *certstate.State) certstate.Findings {
-			return found(!sameName(f.Subject, s.Subject.S), certstate.SubjectMismatch)
+			return found(!SameName(f.Subject, s.Subject.S), certstate.SubjectMismatch)
 		}},
 	{"certificateThumbprint",
 		func(f *Facts, s *certstate.State) { s.Thumbprint = edm.Str(f.Thumbprint) },
@@ -100,19 +100,22 @@ func (f *fact) index() int {
 
 // Describe makes a record say what its certificate says: in every property that
 // states nothing, in those of fill, and in those that only a certificate can
-// tell. What the record states otherwise stays, and is found. It returns an error
-// if what the record holds is no certificate, or more than Parse reads.
-func Describe(s *certstate.State, fill certstate.Set) error {
-	f, err := Parse([]byte(s.Certificate.Octets))
-	if err != nil {
-		return err
+// tell. What the record states otherwise stays, and is found. f is what Parse has
+// read of the certificate; nil has it read. It returns an error if what the record
+// holds is no certificate, or more than Parse reads.
+func Describe(s *certstate.State, f *Facts, fill certstate.Set) error {
+	if f == nil || string(f.DER) != s.Certificate.Octets {
+		var err error
+		if f, err = Parse([]byte(s.Certificate.Octets)); err != nil {
+			return err
+		}
+		s.Certificate = edm.Bin(f.DER)
 	}
-	s.Certificate = edm.Bin(f.DER)
 	s.Findings = found(len(f.Oddities) > 0, certstate.Irregular)
 	for i := range facts {
 		fact := &facts[i]
 		n := fact.index()
-		if fact.differs == nil || fill.Has(n) || unstated(certstate.Properties[n].Field(s)) {
+		if fact.differs == nil || fill.Has(n) || Unstated(certstate.Properties[n].Field(s)) {
 			fact.set(f, s)
 			continue
 		}
@@ -131,9 +134,9 @@ func Forget(s *certstate.State) {
 	s.Findings = 0
 }
 
-// unstated reports whether a value is one that nobody has given: null, or a date's
+// Unstated reports whether a value is one that nobody has given: null, or a date's
 // zero.
-func unstated(v edm.Value) bool {
+func Unstated(v edm.Value) bool {
 	t, date := v.(*edm.DateTimeOffset)
 	return v.IsNull() || date && t.Ticks == 0
 }
@@ -175,10 +178,10 @@ func shareKey(property, a, b string) bool {
 	return slices.ContainsFunc(certstate.Properties[i].KeysOf(b), func(k string) bool { return slices.Contains(keys, k) })
 }
 
-// sameName compares names as people and other programs write them: with other
+// SameName compares names as people and other programs write them: with other
 // spaces between and around their parts, in another case (RFC 5280 §7.1), from
 // the other end, as X.500 and OpenSSL write them.
-func sameName(a, b string) bool {
+func SameName(a, b string) bool {
 	x, y := nameParts(a), nameParts(b)
 	if slices.Equal(x, y) {
 		return true

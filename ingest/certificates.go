@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -49,25 +50,42 @@ func setOf(name string) certstate.Set {
 // Certificates reads the certificates of a file as [ReadCertificates] finds them,
 // each with its device. What cannot be read as a certificate but looks like one is a
 // record too.
-func Certificates(f *File, n Naming) iter.Seq[Row] {
-	return func(yield func(Row) bool) {
-		data, err := io.ReadAll(io.LimitReader(f, int64(LimitFile.Max)+1))
+func Certificates(f *File, n Naming) iter.Seq[Row] { return rows(CertificatePieces(f, n)) }
+
+// CertificatePieces is Certificates in one piece.
+func CertificatePieces(f *File, n Naming) iter.Seq[Piece] {
+	base := f.Base
+	return func(yield func(Piece) bool) {
+		data, err := readWhole(f)
 		if err != nil {
-			yield(Row{Err: errors.Join(ErrRead, err)})
+			yield(made(Row{Err: errors.Join(ErrRead, err)}))
 			return
 		}
-		found, err := ReadCertificates(data, n.Password)
-		list := describe(found)
-		several := devices(list) > 1
-		for i := range list {
-			if !yield(n.row(f, &list[i], several)) {
-				return
-			}
-		}
-		if err != nil {
-			yield(Row{Err: err})
-		}
+		yield(func() []Row { return n.rows(base, data) })
 	}
+}
+
+// readWhole reads a file, as far as one octet past what it may have. It looks first
+// whether it is so small that it has been read already.
+func readWhole(f *File) ([]byte, error) {
+	if head, err := f.Peek(headSize); errors.Is(err, io.EOF) {
+		return bytes.Clone(head), nil
+	}
+	return io.ReadAll(io.LimitReader(f, int64(LimitFile.Max)+1))
+}
+
+func (n *Naming) rows(base string, data []byte) []Row {
+	found, err := ReadCertificates(data, n.Password)
+	list := describe(found)
+	several := devices(list) > 1
+	rows := make([]Row, 0, len(list)+1)
+	for i := range list {
+		rows = append(rows, n.row(base, &list[i], several))
+	}
+	if err != nil {
+		rows = append(rows, Row{Err: err})
+	}
+	return rows
 }
 
 // described is a certificate and what it says, as far as it can be read.
@@ -99,7 +117,7 @@ func devices(list []described) (n int) {
 	return n
 }
 
-func (n *Naming) row(f *File, d *described, several bool) Row {
+func (n *Naming) row(base string, d *described, several bool) Row {
 	row := Row{Line: d.Line, Place: d.String()}
 	switch {
 	case d.Err != nil:
@@ -109,13 +127,13 @@ func (n *Naming) row(f *File, d *described, several bool) Row {
 		row.Err = ErrAuthority
 		return row
 	}
-	device, err := n.device(f, d.facts, several)
+	device, err := n.device(base, d.facts, several)
 	if err != nil {
 		row.Err = err
 		return row
 	}
 	row.State = &certstate.State{Certificate: edm.Bin(d.DER), DeviceName: edm.Str(device), Source: edm.Str(FileSource)}
-	row.Set = deviceSet
+	row.Set, row.Facts = deviceSet, d.facts
 	if n.UPN && d.facts != nil {
 		if upn := alternativeName(d.facts, "otherName UPN:"); upn != "" {
 			row.State.UserPrincipalName = edm.Str(upn)
@@ -128,7 +146,7 @@ func (n *Naming) row(f *File, d *described, several bool) Row {
 const giveDevice = "give it with --device NAME, or have it taken from elsewhere with --device-from"
 
 // device is the name of the device that has a certificate.
-func (n *Naming) device(f *File, facts *certificate.Facts, several bool) (string, error) {
+func (n *Naming) device(base string, facts *certificate.Facts, several bool) (string, error) {
 	if n.Device != "" {
 		return n.Device, nil
 	}
@@ -137,7 +155,7 @@ func (n *Naming) device(f *File, facts *certificate.Facts, several bool) (string
 	case n.From == FromFile && several:
 		return "", &Fault{Reason: "the file holds certificates of several devices, so that its name is not theirs", Cure: giveDevice + " cn or san"}
 	case n.From == FromFile:
-		name, from = deviceOfFile(f.Base), "file"
+		name, from = deviceOfFile(base), "file"
 	case facts == nil:
 		return "", &Fault{Reason: "the certificate cannot be read, so that it names no device", Cure: giveDevice + " file"}
 	case n.From == FromSAN:

@@ -30,20 +30,58 @@ const maxRow = 1 << 20
 // Commas, semicolons and tabs separate cells, whichever the header has most of, or
 // what a first line such as "sep=;" says. Text is UTF-8, or UTF-16 with its mark.
 // An empty cell is null. What [odata.GuardCell] did is undone.
-func CSV(r io.Reader, columns map[string]string) iter.Seq[Row] {
-	return func(yield func(Row) bool) {
+func CSV(r io.Reader, columns map[string]string) iter.Seq[Row] { return rows(CSVPieces(r, columns)) }
+
+// CSVPieces is CSV in pieces.
+func CSVPieces(r io.Reader, columns map[string]string) iter.Seq[Piece] {
+	return func(yield func(Piece) bool) {
 		t, err := openTable(r, columns)
 		if err != nil {
-			yield(Row{Line: 1, Err: errors.Join(ErrRead, err)})
+			yield(made(Row{Line: 1, Err: errors.Join(ErrRead, err)}))
 			return
 		}
+		p := tablePiece{table: t}
 		for {
 			row, err := t.next()
-			if errors.Is(err, io.EOF) || !yield(row) || err != nil {
+			if errors.Is(err, io.EOF) {
+				yield(p.rows)
 				return
 			}
+			p.list = append(p.list, row)
+			p.bytes += maxRow - t.limit.left
+			if full := len(p.list) >= pieceRows || p.bytes >= pieceBytes; !full && err == nil {
+				continue
+			}
+			if !yield(p.rows) || err != nil {
+				return
+			}
+			p = tablePiece{table: t}
 		}
 	}
+}
+
+// tablePiece is some rows of a table.
+type tablePiece struct {
+	table *table
+	list  []tableRow
+	bytes int
+}
+
+func (p tablePiece) rows() []Row {
+	list := make([]Row, len(p.list))
+	for i := range p.list {
+		list[i] = p.list[i].Row
+		if row := &list[i]; row.Err == nil {
+			row.State, row.Set, row.Err = p.table.record(p.list[i].fields)
+		}
+	}
+	return list
+}
+
+// tableRow is a row whose cells have not been looked at yet.
+type tableRow struct {
+	Row
+	fields []string
 }
 
 // table reads the rows under a header.
@@ -78,7 +116,7 @@ func openTable(r io.Reader, columns map[string]string) (*table, error) {
 	}
 	t.limit = &limited{lines, maxRow}
 	t.csv = csv.NewReader(t.limit)
-	t.csv.Comma, t.csv.FieldsPerRecord, t.csv.ReuseRecord = comma, -1, true
+	t.csv.Comma, t.csv.FieldsPerRecord, t.csv.ReuseRecord = comma, -1, false
 	names, err := t.csv.Read()
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("there is no header: the first row must name the columns")
@@ -186,25 +224,25 @@ func unknownColumn(name string) error {
 }
 
 // next reads a row. An error ends the table; the row says it, unless it is io.EOF.
-func (t *table) next() (Row, error) {
+func (t *table) next() (row tableRow, err error) {
 	t.limit.left = maxRow
-	fields, err := t.csv.Read()
+	row.fields, err = t.csv.Read()
 	if fault := (*csv.ParseError)(nil); errors.As(err, &fault) {
-		return Row{Line: t.before + fault.StartLine, Err: &Fault{
+		row.Row = Row{Line: t.before + fault.StartLine, Err: &Fault{
 			Reason: fmt.Sprintf("line %d, byte %d: %s", t.before+fault.Line, fault.Column, fault.Err),
 			Cure:   `put a cell with quotes in it in quotes, and write them twice: "say ""hello"""`,
-		}}, nil
-	}
-	if err != nil {
-		return Row{Line: t.before + t.last + 1, Err: errors.Join(ErrRead, err)}, err
-	}
-	t.last, _ = t.csv.FieldPos(0)
-	row := Row{Line: t.before + t.last}
-	if len(fields) != len(t.cells) {
-		row.Err = &Fault{Reason: fmt.Sprintf("%d cells where the header has %d", len(fields), len(t.cells)), Cure: "a cell that has the separator in it must be in quotes"}
+		}}
 		return row, nil
 	}
-	row.State, row.Set, row.Err = t.record(fields)
+	if err != nil {
+		row.Row = Row{Line: t.before + t.last + 1, Err: errors.Join(ErrRead, err)}
+		return row, err
+	}
+	t.last, _ = t.csv.FieldPos(0)
+	row.Line = t.before + t.last
+	if len(row.fields) != len(t.cells) {
+		row.Err = &Fault{Reason: fmt.Sprintf("%d cells where the header has %d", len(row.fields), len(t.cells)), Cure: "a cell that has the separator in it must be in quotes"}
+	}
 	return row, nil
 }
 

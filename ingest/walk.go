@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 )
 
 // Input is the files that a person names: files, folders with all that is in them,
@@ -22,7 +23,7 @@ type Input struct {
 	Total int64 // size of them all, in bytes; -1: not known
 	paths []string
 	stdin io.Reader
-	read  int64
+	read  atomic.Int64
 
 	outer, inner *bufio.Reader // of the file, and of the member of an archive
 }
@@ -79,8 +80,8 @@ func (in *Input) add(root string) error {
 	})
 }
 
-// Read is how much of Total was read.
-func (in *Input) Read() int64 { return min(in.read, max(in.Total, 0)) }
+// Read is how much of Total was read. It may be asked while that is done.
+func (in *Input) Read() int64 { return min(in.read.Load(), max(in.Total, 0)) }
 
 // Single reports whether there is one file.
 func (in *Input) Single() bool { return len(in.paths) == 1 }
@@ -232,23 +233,23 @@ func hidden(name string) bool {
 // counted adds up what is read.
 type counted struct {
 	r io.Reader
-	n *int64
+	n *atomic.Int64
 }
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	*c.n += int64(n)
+	c.n.Add(int64(n))
 	return n, err
 }
 
 type countedAt struct {
 	r io.ReaderAt
-	n *int64
+	n *atomic.Int64
 }
 
 func (c *countedAt) ReadAt(p []byte, at int64) (int, error) {
 	n, err := c.r.ReadAt(p, at)
-	*c.n += int64(n)
+	c.n.Add(int64(n))
 	return n, err
 }
 

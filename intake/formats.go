@@ -9,17 +9,17 @@ import (
 // Auto has each file's content say what it is.
 const Auto = "auto"
 
-// format is a form of files, and how its rows are read.
+// format is a form of files, and how it is read.
 type format struct {
-	name string
-	rows func(*ingest.File, *Settings) iter.Seq[ingest.Row]
+	name   string
+	pieces func(*ingest.File, *Settings) iter.Seq[ingest.Piece]
 }
 
 var formats = []format{
-	{ingest.KindNDJSON, func(f *ingest.File, _ *Settings) iter.Seq[ingest.Row] { return ingest.NDJSON(f) }},
-	{ingest.KindCSV, func(f *ingest.File, set *Settings) iter.Seq[ingest.Row] { return ingest.CSV(f, set.Columns) }},
-	{ingest.KindCertificates, func(f *ingest.File, set *Settings) iter.Seq[ingest.Row] {
-		return ingest.Certificates(f, set.Naming)
+	{ingest.KindNDJSON, func(f *ingest.File, _ *Settings) iter.Seq[ingest.Piece] { return ingest.NDJSONPieces(f) }},
+	{ingest.KindCSV, func(f *ingest.File, set *Settings) iter.Seq[ingest.Piece] { return ingest.CSVPieces(f, set.Columns) }},
+	{ingest.KindCertificates, func(f *ingest.File, set *Settings) iter.Seq[ingest.Piece] {
+		return ingest.CertificatePieces(f, set.Naming)
 	}},
 }
 

@@ -8,10 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
+	"sync/atomic"
 
 	"certstate"
-	"certstate/edm"
 	"certstate/ingest"
 	"certstate/store"
 )
@@ -30,6 +31,7 @@ type Settings struct {
 	Columns map[string]string // of CSV, header → property; see [ingest.CSV]
 	Update  bool              // have records whose id is there take what the source says
 	Dry     bool              // write nothing, and count what would be
+	Jobs    int               // how many pieces of the source are made records of at once; 0: one a processor
 	By      certstate.Cause
 
 	// UpdateCure tells the person what takes Update's place with them, for the
@@ -63,6 +65,8 @@ type Intake struct {
 
 	totals       Totals
 	read         int64 // rows
+	in           *ingest.Input
+	lineless     atomic.Bool // Totals.Certificates
 	batch, spare load
 	sent         chan error // answers for spare, while it is on its way; else nil
 }
@@ -80,82 +84,93 @@ type load struct {
 // Files brings all files in. One that cannot be read to its end does not keep the
 // others out; the error names it. Totals are of what was done until then.
 func (i *Intake) Files(ctx context.Context, in *ingest.Input) (Totals, error) {
-	var unread []error
-	err := i.run(ctx, func() error {
-		for f, err := range in.Files() {
-			cannot, err := i.file(ctx, in, f, err)
-			if err != nil {
-				return err
-			}
-			if cannot != nil {
-				unread = append(unread, fmt.Errorf("%s: %w", f.Name, cannot))
-			}
-		}
-		return nil
-	})
-	return i.totals, errors.Join(err, errors.Join(unread...))
+	if !slices.Contains(Formats(), i.Settings.Format) {
+		return i.totals, fmt.Errorf("there is no format %q: there are %s", i.Settings.Format, strings.Join(Formats(), ", "))
+	}
+	i.totals.Size, i.in = in.Total, in
+	return i.run(ctx, i.filesOf(in))
 }
 
 // Rows brings rows in. A row whose Err is [ingest.ErrRead] ends it with that error,
-// once all before it are in.
+// once all before it are in. The rows are asked for by a goroutine of their own.
 func (i *Intake) Rows(ctx context.Context, rows iter.Seq[ingest.Row]) (Totals, error) {
-	var cannot error
-	err := i.run(ctx, func() (err error) {
-		cannot, err = i.rows(ctx, "", rows)
-		return err
-	})
-	return i.totals, errors.Join(err, cannot)
-}
-
-// run does what reads, and sees the last chunk in.
-func (i *Intake) run(ctx context.Context, do func() error) error {
-	err := do()
-	if err == nil {
-		err = i.send(ctx)
-	}
-	err = errors.Join(err, i.settle())
-	if err == nil {
-		i.totals.Rows = i.read
-	}
-	return err
-}
-
-// file brings the rows of a file in, if fault is nil. cannot says why it could not
-// be read to its end; err ends the intake.
-func (i *Intake) file(ctx context.Context, in *ingest.Input, f *ingest.File, fault error) (cannot, err error) {
-	if unfit := (*ingest.Fault)(nil); errors.As(fault, &unfit) {
-		i.reject(Place{File: f.Name}, fault)
-		return nil, nil
-	}
-	if fault != nil {
-		return fault, nil
-	}
-	form := formatOf(i.Settings.Format, f)
-	if form == nil {
-		return nil, fmt.Errorf("there is no format %q: there are %s", i.Settings.Format, strings.Join(Formats(), ", "))
-	}
-	i.totals.Certificates = i.totals.Certificates || form.name == ingest.KindCertificates
-	name := f.Name
-	if in.Single() && !f.Member {
-		name = ""
-	}
-	i.totals.Size = in.Total
-	defer func() { i.totals.Read = in.Read() }()
-	return i.rows(ctx, name, func(yield func(ingest.Row) bool) {
-		for row := range form.rows(f, &i.Settings) {
-			i.totals.Read = in.Read()
-			if !yield(row) {
+	return i.run(ctx, func(yield func(task) bool) {
+		for piece := range ingest.Pieces(rows) {
+			if !yield(task{piece: piece}) {
 				return
 			}
 		}
 	})
 }
 
-func (i *Intake) rows(ctx context.Context, file string, rows iter.Seq[ingest.Row]) (cannot, err error) {
-	for row := range rows {
+// filesOf are the pieces of files.
+func (i *Intake) filesOf(in *ingest.Input) iter.Seq[task] {
+	return func(yield func(task) bool) {
+		for f, fault := range in.Files() {
+			t := task{name: f.Name, file: f.Name, fault: fault}
+			if fault != nil {
+				if !yield(t) {
+					return
+				}
+				continue
+			}
+			form := formatOf(i.Settings.Format, f)
+			if form.name == ingest.KindCertificates {
+				i.lineless.Store(true)
+			}
+			if in.Single() && !f.Member {
+				t.file = ""
+			}
+			for t.piece = range form.pieces(f, &i.Settings) {
+				if !yield(t) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// run brings the rows of tasks in. What cannot be read to its end does not keep
+// others out.
+func (i *Intake) run(ctx context.Context, tasks iter.Seq[task]) (Totals, error) {
+	var unread []error
+	err := func() error {
+		for r := range i.results(ctx, tasks) {
+			cannot, err := i.take(ctx, &r)
+			if err != nil {
+				return err
+			}
+			if cannot != nil {
+				unread = append(unread, cannot)
+			}
+		}
+		return i.send(ctx)
+	}()
+	if err = errors.Join(err, i.settle()); err == nil {
+		i.totals.Rows = i.read
+	}
+	i.tell()
+	return i.totals, errors.Join(err, errors.Join(unread...))
+}
+
+// take brings what a task has become in. cannot says why its file cannot be read to
+// its end; err ends the intake.
+func (i *Intake) take(ctx context.Context, r *result) (cannot, err error) {
+	if unfit := (*ingest.Fault)(nil); errors.As(r.fault, &unfit) {
+		i.reject(Place{File: r.file}, r.fault)
+		return nil, nil
+	}
+	if r.fault != nil {
+		return fmt.Errorf("%s: %w", r.name, r.fault), nil
+	}
+	n := 0
+	for k := range r.rows {
+		row := &r.rows[k]
 		i.read++
-		at := Place{file, row.Line, row.Place}
+		at := Place{r.file, row.Line, row.Place}
 		switch {
+		case errors.Is(row.Err, ingest.ErrRead) && r.name != "":
+			return fmt.Errorf("%s: %w", r.name, row.Err), nil
 		case errors.Is(row.Err, ingest.ErrRead):
 			return row.Err, nil
 		case errors.Is(row.Err, ingest.ErrAuthority):
@@ -163,40 +178,22 @@ func (i *Intake) rows(ctx context.Context, file string, rows iter.Seq[ingest.Row
 		case row.Err != nil:
 			i.reject(at, row.Err)
 		default:
-			if err := i.add(ctx, at, row); err != nil {
+			if err := i.add(ctx, at, &r.entries[n]); err != nil {
 				return nil, err
 			}
+			n++
 		}
 	}
 	return nil, nil
 }
 
-func (i *Intake) add(ctx context.Context, at Place, row ingest.Row) error {
-	e := i.entry(row)
+func (i *Intake) add(ctx context.Context, at Place, e *store.Entry) error {
 	b := &i.batch
-	b.list, b.places, b.octets = append(b.list, e), append(b.places, at), b.octets+len(e.State.Certificate.Octets)
+	b.list, b.places, b.octets = append(b.list, *e), append(b.places, at), b.octets+len(e.State.Certificate.Octets)
 	if len(b.list) < chunk && b.octets < chunkOctets {
 		return nil
 	}
 	return i.send(ctx)
-}
-
-// entry is a row with what is to become of it if its record is there already.
-func (i *Intake) entry(row ingest.Row) store.Entry {
-	e := store.Entry{Registration: store.Registration{State: *row.State, Set: row.Set}}
-	switch {
-	case e.State.ID.Valid && i.Settings.Update:
-		e.Way = store.Merge
-	case e.State.ID.Valid:
-	case e.State.Certificate.Valid:
-		e.Way = store.Report
-	default:
-		id, named := ingest.Identify(row.State)
-		if e.State.ID = edm.Str(id); named {
-			e.Way = store.Merge
-		}
-	}
-	return e
 }
 
 // send has the batch brought in while the next is read.
@@ -239,10 +236,19 @@ func (i *Intake) settle() error {
 	i.totals.Rows = l.through
 	clear(l.list) // of what the garbage collector would keep
 	l.list, l.places, l.octets = l.list[:0], l.places[:0], 0
+	i.tell()
 	if i.Progress != nil {
 		i.Progress(i.totals)
 	}
 	return nil
+}
+
+// tell fills in what the goroutine that reads knows.
+func (i *Intake) tell() {
+	i.totals.Certificates = i.lineless.Load()
+	if i.in != nil {
+		i.totals.Read = i.in.Read()
+	}
 }
 
 func (i *Intake) count(o store.Outcome) {

@@ -14,13 +14,31 @@ type Way int
 const (
 	Add    Way = iota // it stays; if it says otherwise, that is a fault
 	Merge             // it takes what is brought
-	Report            // as Merge, and it is known by certificate and device, as Register says
+	Report            // as Merge, of a certificate, as Register says
 )
 
-// Entry is a record to bring in.
+// Entry is a record to bring in. One to be merged whose Set has no id is known by
+// its certificate and device, and has its id only if they are not known.
 type Entry struct {
 	Registration
 	Way Way
+
+	prepared bool
+	fault    error // why it cannot be brought in
+}
+
+// Prepare does what needs no database. Bring does it for entries for which it was
+// not done; entries can be prepared beside each other.
+func (e *Entry) Prepare() {
+	if e.prepared {
+		return
+	}
+	e.prepared = true
+	if e.Way == Report {
+		e.fault = e.prepare()
+	} else {
+		e.fault = ready(&e.State, e.Facts)
+	}
 }
 
 // Outcome is what became of an Entry.
@@ -41,19 +59,25 @@ var errDry = errors.New("tried only")
 // that nothing was done. With dry nothing is done either: outcomes and faults are
 // what they would have been.
 func (s *Store) Bring(ctx context.Context, t Tenant, list []Entry, dry bool, by certstate.Cause) (outcomes []Outcome, faults []error, err error) {
-	wrong := make([]error, len(list))
 	for i := range list {
-		wrong[i] = list[i].ready()
+		list[i].Prepare()
 	}
 	outcomes, faults = make([]Outcome, len(list)), make([]error, len(list))
 	err = s.doIn(ctx, t, func(tx *tx) error {
-		copy(faults, wrong)
 		clear(outcomes)
+		h, err := tx.head(t)
+		if err != nil {
+			return err
+		}
+		known, err := tx.mayKnow(t, h, list)
+		if err != nil {
+			return err
+		}
 		for i := range list {
-			if wrong[i] != nil {
+			if faults[i] = list[i].fault; faults[i] != nil {
 				continue
 			}
-			outcomes[i], faults[i] = tx.bring(t, &list[i], by)
+			outcomes[i], faults[i] = tx.bring(t, h, &list[i], known, by)
 			if faults[i] != nil && !isClientError(faults[i]) {
 				return faults[i]
 			}
@@ -69,28 +93,22 @@ func (s *Store) Bring(ctx context.Context, t Tenant, list []Entry, dry bool, by 
 	return outcomes, faults, err
 }
 
-// ready does what needs no database.
-func (e *Entry) ready() error {
-	if e.Way == Report {
-		return e.prepare()
-	}
-	return ready(&e.State)
-}
-
-func (tx *tx) bring(t Tenant, e *Entry, by certstate.Cause) (Outcome, error) {
-	h, err := tx.head(t)
+func (tx *tx) bring(t Tenant, h *head, e *Entry, known *known, by certstate.Cause) (Outcome, error) {
+	may, err := known.may(e)
 	if err != nil {
 		return LeftOut, err
 	}
 	changes, live := h.n, h.live
 	if e.Way == Report {
-		_, err = tx.register(t, e.Registration, by)
+		_, err = tx.register(t, &e.Registration, may, by)
 	} else {
-		err = tx.add(t, e, by)
+		err = tx.add(t, e, may, by)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return LeftOut, err
+	}
+	known.brought(e)
+	switch {
 	case h.n == changes:
 		return Present, nil
 	case h.live > live:
@@ -100,10 +118,24 @@ func (tx *tx) bring(t Tenant, e *Entry, by certstate.Cause) (Outcome, error) {
 }
 
 // add creates a record, unless one is there that says the same or is to take what
-// is brought.
-func (tx *tx) add(t Tenant, e *Entry, by certstate.Cause) error {
+// is brought. known tells that there may be records of its certificate.
+func (tx *tx) add(t Tenant, e *Entry, known bool, by certstate.Cause) error {
 	st := e.State
-	err := tx.create(t, &st, by)
+	if known && e.byName() {
+		old, err := tx.recognize(t, &e.State)
+		if err != nil {
+			return err
+		}
+		if old != nil {
+			_, err = tx.update(t, old.ID.S, &st, e.Set&^certstate.KeySet, nil, by)
+			return err
+		}
+	}
+	create := tx.insert
+	if known {
+		create = tx.create
+	}
+	err := create(t, &st, by)
 	if certstate.ErrorCode(err) != certstate.Conflict {
 		return err
 	}

@@ -1,14 +1,15 @@
 package store_test
 
 import (
-	"context"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"certstate"
 	"certstate/edm"
+	"certstate/odata"
 	"certstate/store"
 )
 
@@ -52,24 +53,64 @@ func TestBring(t *testing.T) {
 	})
 }
 
-// An import of records with certificates into an empty database asks, for each,
-// who has its certificate: without an index that is a walk over all.
-func TestBringCertificatesFast(t *testing.T) {
+// A load into an empty register has no indexes to ask, and knows what it has brought
+// all the same; from the first certificate that is known, it has the indexes that tell.
+func TestBringIntoEmpty(t *testing.T) {
 	eachEngine(t, func(t *testing.T, url string) {
-		s, err := store.Open(t.Context(), url, store.Options{Serve: true, Log: quiet})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		err = s.WithoutIndexes(context.Background(), func() error {
-			kept, err := s.IndexNames(t.Context())
-			if err == nil && !slices.Contains(kept, "state_thumbprint_sha256") {
-				err = fmt.Errorf("indexes during the load: %v", kept)
+		s, tn := openWith(t, url, store.Options{Serve: true})
+		bring := func(want store.Outcome, state certstate.State) {
+			t.Helper()
+			e := store.Entry{Way: store.Merge, Registration: store.Registration{State: state, Set: nameSet}}
+			if state.Certificate.Valid {
+				e.Way = store.Report
 			}
-			return err
+			outcomes, faults, err := s.Bring(t.Context(), tn, []store.Entry{e}, false, by)
+			if err != nil || faults[0] != nil || outcomes[0] != want {
+				t.Errorf("%v: %v, %v, want %v", outcomes, faults, err, want)
+			}
+		}
+		names := func() []string {
+			t.Helper()
+			list, err := s.IndexNames(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return list
+		}
+		all := names()
+		err := s.WithoutIndexes(t.Context(), func() error {
+			before := names()
+			if bulk := strings.HasPrefix(url, "sqlite:"); bulk != (len(before) == 0) {
+				t.Errorf("indexes during the load: %v", before)
+			}
+			for i, der := range certificates()[:2] {
+				bring(store.Created, certstate.State{Certificate: edm.Bin(der), DeviceName: edm.Str("one")})
+				bring(store.Created, certstate.State{ID: edm.Str(fmt.Sprint(i)), Serial: edm.Str("77"), Issuer: edm.Str("CN=x"), DeviceName: edm.Str(fmt.Sprint(i))})
+			}
+			if got := names(); !slices.Equal(got, before) {
+				t.Errorf("indexes before anything is known: %v", got)
+			}
+			bring(store.Present, certstate.State{Certificate: edm.Bin(certificates()[0]), DeviceName: edm.Str("one")})
+			bring(store.Created, certstate.State{Certificate: edm.Bin(certificates()[0]), DeviceName: edm.Str("two")})
+			if got := names(); !slices.Contains(got, "state_thumbprint_sha256") || !slices.Contains(got, "state_serial") {
+				t.Errorf("indexes once something is known: %v", got)
+			}
+			return nil
 		})
 		if err != nil {
 			t.Error(err)
+		}
+		if got := names(); !slices.Equal(got, all) {
+			t.Errorf("indexes after the load: %v, want %v", got, all)
+		}
+		shared := 0
+		if _, err := s.List(t.Context(), tn, &odata.Query{Select: certstate.All}, store.Position{}, 100, func(st *certstate.State) error {
+			if st.Findings == certstate.SharedCertificate {
+				shared++
+			}
+			return nil
+		}); err != nil || shared != 2 {
+			t.Errorf("%d records share a certificate, %v, want 2", shared, err)
 		}
 	})
 }

@@ -15,8 +15,9 @@ var certificateSet = certstate.All &^ certstate.InRow
 
 // observe compares a record with its certificate, and has it say what the
 // certificate says. stated are the properties that have just been given: a new
-// certificate replaces what others said of an earlier one.
-func observe(s *certstate.State, stated certstate.Set) error {
+// certificate replaces what others said of an earlier one. facts are those of the
+// certificate, if it has been read already; else nil.
+func observe(s *certstate.State, stated certstate.Set, facts *certificate.Facts) error {
 	if stated&(certificateSet|certificate.Properties) == 0 {
 		return nil
 	}
@@ -28,7 +29,7 @@ func observe(s *certstate.State, stated certstate.Set) error {
 	if stated&certificateSet != 0 {
 		fill = certificate.Properties &^ stated
 	}
-	err := certificate.Describe(s, fill)
+	err := certificate.Describe(s, facts, fill)
 	switch {
 	case err == nil:
 	case errors.Is(err, certificate.ErrNotCertificate) && certificate.Shaped([]byte(s.Certificate.Octets)):

@@ -79,17 +79,13 @@ func ensureIndexes(ctx context.Context, d *dialect, c *sql.Conn) (err error) {
 
 // dropIndexes takes the secondary indexes away for a bulk load, which
 // ensureIndexes ends: filling a table and then its indexes is several times
-// faster than filling them row by row. Until then reads are slow, not wrong. The
-// one that tells who has a certificate stays, for every record with one asks.
+// faster than filling them row by row. Until then reads are slow, not wrong.
 func dropIndexes(ctx context.Context, d *dialect, c *sql.Conn) error {
 	have, err := secondaryIndexes(ctx, d, c)
 	if err != nil {
 		return err
 	}
 	for name := range have {
-		if name == "state_thumbprint_sha256" {
-			continue
-		}
 		if err := execute(ctx, c, "DROP INDEX IF EXISTS "+name); err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ var ErrServed = errors.New("is served already")
 func (s *Store) Load(ctx context.Context, t Tenant, records []certstate.State, by certstate.Cause) (faults []error, err error) {
 	faults = make([]error, len(records))
 	for i := range records {
-		faults[i] = ready(&records[i])
+		faults[i] = ready(&records[i], nil)
 	}
 	valid := make([]bool, len(records))
 	for i, fault := range faults {
@@ -61,5 +61,7 @@ func (s *Store) WithoutIndexes(ctx context.Context, fn func() error) (err error)
 	if err := dropIndexes(ctx, s.d, conn); err != nil {
 		return err
 	}
+	s.fresh.Store(newFresh())
+	defer s.fresh.Store(nil)
 	return errors.Join(fn(), ensureIndexes(context.WithoutCancel(ctx), s.d, conn))
 }

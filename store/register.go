@@ -13,14 +13,16 @@ import (
 // Registration is a certificate on a device, as a source reports it.
 type Registration struct {
 	State certstate.State
-	Set   certstate.Set // the properties of State that the source reports
+	Set   certstate.Set      // the properties of State that the source reports
+	Facts *certificate.Facts // what certificate.Parse read of State's certificate; nil: it is read
 }
 
 // Register has each certificate on each device be one record, however often it
 // is reported: a report of one that there is updates it, any other makes one. A
-// certificate is known by its SHA-256, a device by deviceId or, where one of two
-// has none, by its display name. It returns the records, in the order of the
-// list; an error means that nothing was done, and names the place in the list.
+// certificate is known by its SHA-256, or by what a record without one tells of it
+// (known.go); a device by deviceId or, where one of two has none, by its display
+// name. It returns the records, in the order of the list; an error means that
+// nothing was done, and names the place in the list.
 func (s *Store) Register(ctx context.Context, t Tenant, list []Registration, by certstate.Cause) ([]certstate.State, error) {
 	for i := range list {
 		if err := list[i].prepare(); err != nil {
@@ -30,7 +32,7 @@ func (s *Store) Register(ctx context.Context, t Tenant, list []Registration, by 
 	out := make([]certstate.State, len(list))
 	err := s.doIn(ctx, t, func(tx *tx) error {
 		for i := range list {
-			st, err := tx.register(t, list[i], by)
+			st, err := tx.register(t, &list[i], true, by)
 			if err != nil && isClientError(err) {
 				return undone{odata.AtState(i, err)} // with those before it
 			}
@@ -52,30 +54,45 @@ func (r *Registration) prepare() error {
 	if !r.State.Certificate.Valid {
 		return certstate.Errorf(certstate.Invalid, "certificate", "There is no certificate: give one, or create the record without registering.")
 	}
-	return ready(&r.State)
+	return ready(&r.State, r.Facts)
 }
 
-func (tx *tx) register(t Tenant, r Registration, by certstate.Cause) (*certstate.State, error) {
+// register has a certificate on a device be one record. known tells that there may
+// be records of it.
+func (tx *tx) register(t Tenant, r *Registration, known bool, by certstate.Cause) (*certstate.State, error) {
 	if _, err := tx.head(t); err != nil { // nobody else registers it meanwhile
 		return nil, err
 	}
-	holders, err := tx.holders(t, r.State.ThumbprintSHA256.S)
-	if err != nil {
-		return nil, err
-	}
-	for i := range holders {
-		if h := &holders[i]; h.Certificate.Valid && sameDevice(h, &r.State) {
-			if r.Set.Has(0) && h.ID != r.State.ID {
-				return nil, certstate.Errorf(certstate.Conflict, "id", "The certificate is registered for this device already, with the id '%s'.", h.ID.S)
-			}
-			return tx.update(t, h.ID.S, &r.State, (r.Set|certificateSet)&^certstate.KeySet, nil, by)
-		}
-	}
 	st := r.State
-	if len(holders) == 0 { // as for nearly all: nobody need be asked again
+	if !known { // as nearly all: nobody need be asked
 		return &st, tx.insert(t, &st, by)
 	}
-	return &st, tx.create(t, &st, by)
+	old, err := tx.recognize(t, &r.State)
+	switch {
+	case err != nil:
+		return nil, err
+	case old == nil:
+		return &st, tx.create(t, &st, by)
+	case r.Set.Has(0) && old.ID != r.State.ID:
+		return nil, certstate.Errorf(certstate.Conflict, "id", "The certificate is registered for this device already, with the id '%s'.", old.ID.S)
+	}
+	set := r.Set | certificateSet
+	if !old.Certificate.Valid { // what it told of this certificate stays, to be compared with it
+		kept := statedOf(old) &^ set
+		certstate.Assign(&st, old, kept)
+		set |= kept
+	}
+	return tx.update(t, old.ID.S, &st, set&^certstate.KeySet, nil, by)
+}
+
+// statedOf are the properties of a certificate that a record states.
+func statedOf(s *certstate.State) (set certstate.Set) {
+	for i := range certstate.Properties {
+		if certificate.Properties.Has(i) && !certificate.Unstated(certstate.Properties[i].Field(s)) {
+			set |= 1 << i
+		}
+	}
+	return set
 }
 
 // sameDevice reports whether two records are of one device.

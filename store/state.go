@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"certstate"
+	"certstate/certificate"
 	"certstate/edm"
 )
 
@@ -201,7 +202,7 @@ func (s *Store) Get(ctx context.Context, t Tenant, id string, set certstate.Set)
 // an id in use is a Conflict, unless the record is what the same request made a
 // moment ago (repeat.go).
 func (s *Store) Create(ctx context.Context, t Tenant, in certstate.State, by certstate.Cause) (*certstate.State, error) {
-	if err := ready(&in); err != nil {
+	if err := ready(&in, nil); err != nil {
 		return nil, err
 	}
 	err := s.doIn(ctx, t, func(tx *tx) error {
@@ -215,15 +216,16 @@ func (s *Store) Create(ctx context.Context, t Tenant, in certstate.State, by cer
 }
 
 // ready makes of what is given a record that may be created, without asking the
-// database: it has an id, is valid, and says what its certificate says.
-func ready(in *certstate.State) error {
+// database: it has an id, is valid, and says what its certificate says. facts are
+// those of the certificate, if it has been read already; else nil.
+func ready(in *certstate.State, facts *certificate.Facts) error {
 	if !in.ID.Valid {
 		in.ID = edm.Str(uuid.NewString())
 	}
 	if err := in.Validate(); err != nil {
 		return err
 	}
-	return observe(in, certstate.All)
+	return observe(in, certstate.All, facts)
 }
 
 func (tx *tx) create(t Tenant, st *certstate.State, by certstate.Cause) error {
@@ -253,6 +255,9 @@ func (tx *tx) insert(t Tenant, st *certstate.State, by certstate.Cause) error {
 	}
 	if n == 0 {
 		return certstate.Errorf(certstate.Conflict, "id", "A certificate state with id '%s' already exists.", st.ID.S)
+	}
+	if f := tx.w.store.fresh.Load(); f != nil {
+		f.add(st)
 	}
 	if err := tx.keepCertificate(t, st); err != nil {
 		return err
@@ -295,7 +300,7 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 	if !certstate.Assign(&out, patch, set) {
 		return &out, nil
 	}
-	if err := observe(&out, set); err != nil {
+	if err := observe(&out, set, nil); err != nil {
 		return nil, err
 	}
 	if err := tx.findShared(t, &out, set); err != nil {
@@ -311,6 +316,9 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 	args := append(make([]any, 0, 48), t.no, t.part(), id)
 	if err := tx.later(updateState, appendRow(args, old.k, &out)...); err != nil {
 		return nil, fmt.Errorf("update state: %w", err)
+	}
+	if f := tx.w.store.fresh.Load(); f != nil {
+		f.add(&out)
 	}
 	if err := tx.keepCertificate(t, &out); err != nil {
 		return nil, err

@@ -25,9 +25,10 @@ type Store struct {
 	path    string // of the file, or where the database is, without a password
 	read    *sql.DB
 	write   *sql.DB
-	replica *replica // nil: there is none
-	lock    *os.File // nil unless opened to serve
-	name    string   // of this store among those that are open, for leases
+	replica *replica              // nil: there is none
+	lock    *os.File              // nil unless opened to serve
+	fresh   atomic.Pointer[fresh] // while a load fills an empty register; else nil
+	name    string                // of this store among those that are open, for leases
 	now     func() time.Time
 	log     *slog.Logger
 

@@ -211,9 +211,12 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 		}
 		w.store.log.Info("a commit whose answer was lost was found to have happened", "error", err)
 	}
-	for _, h := range tx.heads {
+	for part, h := range tx.heads {
 		if h.changed {
 			w.store.taking()
+		}
+		if f := w.store.fresh.Load(); f != nil {
+			f.at[part] = h.n
 		}
 	}
 	return answers, nil
@@ -432,6 +435,7 @@ func (r failedRow) Scan(...any) error { return r.err }
 type head struct {
 	t       Tenant
 	n, live int64 // as in seq
+	began   int64 // n, when the transaction began
 	// now is the time of the transaction's changes. If the clock has stepped
 	// back it is that of the last change, so that times order changes as their
 	// numbers do.
@@ -458,6 +462,7 @@ func (tx *tx) head(t Tenant) (*head, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the log's head: %w", err)
 	}
+	h.began = h.n
 	if at > h.now.Ticks {
 		tx.w.clockBehind(time.Duration(at-h.now.Ticks) * 100)
 		h.now = edm.DateTimeOffset{Ticks: at}

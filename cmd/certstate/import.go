@@ -81,6 +81,7 @@ Exit codes: 0 all brought in, 1 failed, 2 wrong flags, 3 something was left out.
 	f.StringArrayVar(&set.column, "column", nil, "`HEADER=property`: what a column of a CSV file is; HEADER= leaves it out (repeatable)")
 	f.BoolVar(&set.Update, "update", false, "have records whose id is there take what the file says")
 	f.BoolVar(&set.Dry, "dry-run", false, "say what would be created, updated and left out, and write nothing")
+	f.IntVar(&set.Jobs, "jobs", 0, "how many `pieces` of the input are read into records at once (default: one for each processor)")
 	f.StringVar(&set.report, "report", "", "`file` for what is left out, with place, reason and cure: .csv or .ndjson")
 	f.StringVar(&set.Naming.Device, "device", "", "`name` of the device that all certificates are on")
 	f.StringVar(&set.Naming.From, "device-from", ingest.FromFile, "`where` a certificate's device is named: file (its name), cn (the subject's common name) or san (the first DNS name)")
@@ -102,6 +103,8 @@ func (set *importSettings) check() error {
 		return faulty
 	case !slices.Contains(intake.Formats(), set.Format):
 		return fmt.Errorf("--format %q is not one of: %s", set.Format, strings.Join(intake.Formats(), ", "))
+	case set.Jobs < 0:
+		return fmt.Errorf("--jobs %d: give a number from 1 up, or 0 for one for each processor", set.Jobs)
 	case set.upnFrom != "san" && set.upnFrom != "none":
 		return fmt.Errorf("--upn-from %q is not one of: san, none", set.upnFrom)
 	}
