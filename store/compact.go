@@ -178,7 +178,7 @@ func keptTables() (names []string) {
 	for _, t := range backupTables {
 		names = append(names, t.Name)
 	}
-	return append(names, "word", "node")
+	return append(names, "word", "job", "piece", "reject", "node")
 }
 
 // tableSize is that of a table with its indexes, and of its partitions.

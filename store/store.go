@@ -37,6 +37,7 @@ type Store struct {
 	limit    time.Duration // how long a query may run: statementTime, unless Options say otherwise
 	patience time.Duration // resolveTime, which tests set
 	repeats  time.Duration // as in Options
+	uploads  UploadLimits  // as in Options
 
 	distributed bool // records are, by part (part.go)
 
@@ -69,6 +70,8 @@ type Options struct {
 	// Repeats is how long after it was first sent a request may be repeated, at
 	// most what History is; 0: none may.
 	Repeats time.Duration
+	// Uploads bound the files of import jobs.
+	Uploads UploadLimits
 	// ReadDatabase is the URL of a replica of the database that long reads are
 	// answered from, "" for none. See replica.go.
 	ReadDatabase string
@@ -88,7 +91,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, txTime: d.txTime, patience: resolveTime, repeats: o.Repeats, probing: probeEvery, watching: NewLane(max(1, readConns()-2), maxWaiting), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
+	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, txTime: d.txTime, patience: resolveTime, repeats: o.Repeats, uploads: o.Uploads, probing: probeEvery, watching: NewLane(max(1, readConns()-2), maxWaiting), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
 	s.queries.d = d
 	if o.Patient {
 		s.limit = patience
@@ -110,6 +113,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	if o.Serve && o.Repeats > 0 {
 		s.wg.Go(s.forgetter)
+	}
+	if o.Serve {
+		s.wg.Go(s.jobsForgetter)
 	}
 	return s, nil
 }

@@ -161,7 +161,10 @@ func killUpgrade(t *testing.T, url, want string) {
 	first := versionOf(t, url)
 	kills := map[int]int{} // by the schema that was found after
 	for step := 1; upgradeKilled(t, url, step); step++ {
-		kills[versionOf(t, url)]++
+		v := versionOf(t, url)
+		if kills[v]++; v != first && kills[v] == 1 {
+			step = 0 // from the first step again: what is to be done has become less
+		}
 	}
 	s, err := Open(t.Context(), url, Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -66,7 +66,8 @@ var misfits = map[string]string{
 	"logs of no tenant":            "SELECT count(*) FROM seq WHERE tenant NOT IN (SELECT no FROM tenant)",
 	"tenants without a log":        "SELECT count(*) FROM tenant WHERE no NOT IN (SELECT tenant FROM seq)",
 	"rows in a part of another tenant": `SELECT count(*) FROM (SELECT part, tenant FROM seq UNION ALL SELECT part, tenant FROM state UNION ALL
-		SELECT part, tenant FROM past UNION ALL SELECT part, tenant FROM change UNION ALL SELECT part, tenant FROM once UNION ALL SELECT part, tenant FROM certificate UNION ALL SELECT part, tenant FROM word) r WHERE part / 65536 <> tenant`,
+		SELECT part, tenant FROM past UNION ALL SELECT part, tenant FROM change UNION ALL SELECT part, tenant FROM once UNION ALL SELECT part, tenant FROM certificate UNION ALL SELECT part, tenant FROM word UNION ALL
+		SELECT part, tenant FROM job UNION ALL SELECT part, tenant FROM piece UNION ALL SELECT part, tenant FROM reject) r WHERE part / 65536 <> tenant`,
 	"tenants with a status there is not": "SELECT count(*) FROM tenant WHERE status NOT IN ('active', 'suspended')",
 	"repeatable requests whose answer is not there": `SELECT count(*) FROM once o JOIN seq ON seq.part = o.part WHERE o.ver > seq.n OR o.id <> '' AND o.ver > seq.floor AND
 		NOT EXISTS (SELECT 1 FROM state s WHERE s.part = o.part AND s.id = o.id AND s.ver = o.ver) AND NOT EXISTS (SELECT 1 FROM past p WHERE p.part = o.part AND p.id = o.id AND p.ver = o.ver)`,
