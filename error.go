@@ -19,6 +19,7 @@ const (
 	NotAcceptable               // no representation the client accepts
 	Unimplemented               // the request asks for a way of carrying it out that there is not
 	Gone                        // what a link points at is no longer kept
+	Expired                     // it was there for a time, which is over
 	Conflict                    // the id is taken
 	Precondition                // If-Match names another version
 	TooLarge                    // the request is over a limit

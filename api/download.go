@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"certstate"
+	"certstate/edm"
 	"certstate/odata"
 	"certstate/store"
 )
@@ -17,8 +18,10 @@ const (
 	// downloadPage is how many bytes are read before they are sent, when nothing
 	// is held open in the database.
 	downloadPage = 1 << 20
-	// maxDownloads bounds those under way, each of which holds a page.
+	// maxDownloads bounds those under way, each of which holds a page; maxUploads
+	// those, each of which holds a piece.
 	maxDownloads = 16
+	maxUploads   = 16
 	// downloadPatience is how long a client may take to accept a page.
 	downloadPatience = time.Minute
 )
@@ -49,38 +52,44 @@ func (x *exchange) tableForm() (*odata.TableForm, error) {
 }
 
 // download answers with every record that the query selects, of one moment, one a
-// line. An error before the first page is out is answered as any other; after
-// that the connection is cut, so that the client sees that it has not got all.
+// line.
 func (x *exchange) download() error {
 	q, err := odata.ParseQuery(x.r.URL.RawQuery, odata.TableOptions)
 	if err != nil {
 		return err
 	}
-	select {
-	case x.s.downloads <- struct{}{}:
-		defer func() { <-x.s.downloads }()
-	default:
-		return store.ErrShed
-	}
-	db := x.s.cfg.Store
-	asOf, err := db.Moment(x.r.Context(), x.tenant, &q)
+	asOf, err := x.s.cfg.Store.Moment(x.r.Context(), x.tenant, &q)
 	if err != nil {
 		return err
 	}
-	table := odata.NewTable(x.table, &q)
-	d := &download{x: x}
-	defer d.release()
+	return x.stream(&q, odata.NewTable(x.table, &q), x.now(), asOf, x.beginLines)
+}
+
+// stream answers with the records that a query selects, as they were after a change
+// and at a time. An error before the first page is out is answered as any other; after
+// that the connection is cut, so that the client sees that it has not got all. begin
+// sends the headers, and says where pages go and what ends them.
+func (x *exchange) stream(q *odata.Query, table *odata.Table, now edm.DateTimeOffset, asOf int64, begin func() (io.Writer, func() error, error)) error {
+	if !x.s.downloads.take(x.tenant.ID) {
+		return store.ErrShed
+	}
+	defer x.s.downloads.give(x.tenant.ID)
+	d := &download{x: x, begin: begin}
 	if x.r.Method == http.MethodHead {
-		d.begin()
-		return nil
+		_, _, err := begin()
+		return err
 	}
 	d.page = table.AppendHead(make([]byte, 0, downloadPage+downloadPage/4))
-	err = db.Walk(x.r.Context(), x.tenant, &q, x.now(), asOf, func(s *certstate.State) error {
+	err := x.s.cfg.Store.Walk(x.r.Context(), x.tenant, q, now, asOf, func(s *certstate.State) error {
 		if d.page = table.Append(d.page, s); len(d.page) >= downloadPage {
 			return store.ErrEndPage
 		}
 		return nil
 	}, d.flush)
+	if err == nil {
+		d.page = table.AppendTail(d.page)
+		err = d.flush()
+	}
 	if err == nil {
 		err = d.finish()
 	}
@@ -101,53 +110,52 @@ func (x *exchange) cut(err error) {
 
 // download is an answer that is sent page by page.
 type download struct {
-	x    *exchange
-	page []byte
-	out  io.Writer    // nil until the first page is sent
-	zip  *gzip.Writer // nil if the client takes none
+	x      *exchange
+	begin  func() (io.Writer, func() error, error)
+	page   []byte
+	out    io.Writer // nil until the first page is sent
+	finish func() error
 }
 
 // flush sends the page.
-func (d *download) flush() error {
+func (d *download) flush() (err error) {
 	if d.out == nil {
-		d.begin()
+		if d.out, d.finish, err = d.begin(); err != nil {
+			return err
+		}
 	}
-	err := http.NewResponseController(d.x.w).SetWriteDeadline(time.Now().Add(downloadPatience))
-	if err == nil {
+	if err = http.NewResponseController(d.x.w).SetWriteDeadline(time.Now().Add(downloadPatience)); err == nil {
 		_, err = d.out.Write(d.page)
 	}
 	d.page = d.page[:0]
 	return err
 }
 
-// begin sends the headers, once the request has given its turn back.
-func (d *download) begin() {
-	x := d.x
+// sendAs sends the headers of a file, once the request has given its turn back.
+func (x *exchange) sendAs(mediaType, name string) {
 	x.leave()
 	h := x.w.Header()
-	h["Content-Type"] = []string{x.table.ContentType()}
-	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="certificate-states-%s.%s"`, x.s.now().UTC().Format("20060102T150405Z"), x.table.Name))
-	h.Set("Vary", "Accept, Accept-Encoding")
-	d.out = x.w
-	if acceptsGzip(x.r.Header) {
-		h.Set("Content-Encoding", "gzip")
-		d.zip = gzipWriters.Get().(*gzip.Writer)
-		d.zip.Reset(x.w)
-		d.out = d.zip
-	}
+	h["Content-Type"] = []string{mediaType}
+	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s"`, name))
 	x.status = http.StatusOK
 	x.w.WriteHeader(http.StatusOK)
 }
 
-func (d *download) finish() error {
-	if d.zip == nil {
-		return nil
+// beginLines begins a file of lines, compressed if the client takes that.
+func (x *exchange) beginLines() (io.Writer, func() error, error) {
+	name := fmt.Sprintf("certificate-states-%s.%s", x.s.now().UTC().Format("20060102T150405Z"), x.table.Name)
+	h := x.w.Header()
+	h.Set("Vary", "Accept, Accept-Encoding")
+	if !acceptsGzip(x.r.Header) {
+		x.sendAs(x.table.ContentType(), name)
+		return x.w, func() error { return nil }, nil
 	}
-	return d.zip.Close()
-}
-
-func (d *download) release() {
-	if d.zip != nil {
-		gzipWriters.Put(d.zip)
-	}
+	h.Set("Content-Encoding", "gzip")
+	x.sendAs(x.table.ContentType(), name)
+	zw := gzipWriters.Get().(*gzip.Writer)
+	zw.Reset(x.w)
+	return zw, func() error {
+		defer gzipWriters.Put(zw)
+		return zw.Close()
+	}, nil
 }

@@ -29,6 +29,7 @@ var faces = map[certstate.Code]face{
 	certstate.NotAcceptable:   {http.StatusNotAcceptable, "NotAcceptable", false},
 	certstate.Unimplemented:   {http.StatusNotImplemented, "NotImplemented", false},
 	certstate.Gone:            {http.StatusGone, "syncStateNotFound", false},
+	certstate.Expired:         {http.StatusGone, "Gone", false},
 	certstate.Conflict:        {http.StatusConflict, "Conflict", false},
 	certstate.Precondition:    {http.StatusPreconditionFailed, "ConditionNotMet", true},
 	certstate.TooLarge:        {http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", false},
@@ -94,6 +95,10 @@ func (x *exchange) fail(err error) {
 		h.Set("WWW-Authenticate", x.challenge())
 	case http.StatusServiceUnavailable, http.StatusInsufficientStorage:
 		h.Set("Retry-After", "1")
+	case http.StatusTooManyRequests:
+		if h.Get("Retry-After") == "" { // something must end first
+			h.Set("Retry-After", "60")
+		}
 	}
 	if f.nested {
 		message = x.intuneMessage(message)

@@ -40,8 +40,14 @@ func start(t testing.TB) *harness {
 
 func startOn(t testing.TB, database string) *harness {
 	t.Helper()
+	return startAt(t, database, nil)
+}
+
+// startAt starts it with a clock of the test's; nil: the time.
+func startAt(t testing.TB, database string, now func() time.Time) *harness {
+	t.Helper()
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
-	db, err := store.Open(t.Context(), database, store.Options{Serve: true, Repeats: 5 * time.Minute, Log: quiet})
+	db, err := store.Open(t.Context(), database, store.Options{Serve: true, Repeats: 5 * time.Minute, Now: now, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +70,7 @@ func startOn(t testing.TB, database string) *harness {
 	srv := httptest.NewUnstartedServer(nil)
 	h.url = "http://" + srv.Listener.Addr().String()
 	h.cfg = api.Config{BaseURL: h.url, AuthorizationURI: "https://login.example/common/oauth2/authorize",
-		ClientID: authtest.Audience, Store: db, Auth: verifier, Log: quiet}
+		ClientID: authtest.Audience, Store: db, Auth: verifier, Now: now, Log: quiet}
 	if h.server, err = api.New(t.Context(), h.cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -27,20 +27,25 @@ type operation struct {
 // operations are by method and pattern; every route has one. Generators make
 // methods of the names, so none is a keyword or a method of an HTTP client.
 var operations = map[string]operation{
-	"GET " + service:     {"getService", "What there is below the root.", odata.FormatOption, nil, "", 200, "object"},
-	"GET " + metadata:    {"getMetadata", "The schema, in CSDL XML or, with $format=json, in CSDL JSON.", odata.FormatOption, nil, "", 200, "application/xml"},
-	"GET " + openAPI:     {"getOpenAPI", "This document.", odata.NoOptions, nil, "", 200, "object"},
-	"GET " + singleton:   {"getDeviceManagement", "The singleton that contains the records.", odata.FormatOption, nil, "", 200, "object"},
-	"GET " + collection:  {"listStates", "A page of the records that the options ask for, or with $format=csv or ndjson all of them.", odata.ListOptions, []string{"Prefer"}, "", 200, "page"},
-	"POST " + collection: {"createState", "Create a record.", odata.WriteOptions, append([]string{"Prefer", reasonHeader}, repeatHeaders...), "record", 201, "record"},
-	"GET " + count:       {"countStates", "The number of records, in digits.", odata.CountOptions, nil, "", 200, "text/plain"},
-	"GET " + record:      {"getState", "One record.", odata.ReadOptions, []string{"If-None-Match"}, "", 200, "record"},
-	"PATCH " + record:    {"updateState", "Change properties of a record.", odata.WriteOptions, append([]string{"If-Match", "Prefer", reasonHeader}, repeatHeaders...), "record", 200, "record"},
-	"POST " + register:   {"registerStates", "Make each certificate on each device one record.", odata.WriteOptions, []string{reasonHeader}, "registration", 200, "page"},
-	"GET " + delta:       {"getDelta", "What the records became since the round before, or all there are.", odata.DeltaOptions, []string{"Prefer"}, "", 200, "object"},
-	"GET " + history:     {"getHistory", "Every change of a record.", odata.HistoryOptions, nil, "", 200, "object"},
-	"POST " + batch:      {"sendBatch", "Up to twenty requests in one.", odata.NoOptions, nil, "batch", 200, "batchAnswer"},
-	"DELETE " + record:   {"deleteState", "Delete a record.", odata.NoOptions, append([]string{"If-Match", reasonHeader}, repeatHeaders...), "", 204, ""},
+	"GET " + service:      {"getService", "What there is below the root.", odata.FormatOption, nil, "", 200, "object"},
+	"GET " + metadata:     {"getMetadata", "The schema, in CSDL XML or, with $format=json, in CSDL JSON.", odata.FormatOption, nil, "", 200, "application/xml"},
+	"GET " + openAPI:      {"getOpenAPI", "This document.", odata.NoOptions, nil, "", 200, "object"},
+	"GET " + singleton:    {"getDeviceManagement", "The singleton that contains the records.", odata.FormatOption, nil, "", 200, "object"},
+	"GET " + collection:   {"listStates", "A page of the records that the options ask for, or with $format=csv or ndjson all of them.", odata.ListOptions, []string{"Prefer"}, "", 200, "page"},
+	"POST " + collection:  {"createState", "Create a record.", odata.WriteOptions, append([]string{"Prefer", reasonHeader}, repeatHeaders...), "record", 201, "record"},
+	"GET " + count:        {"countStates", "The number of records, in digits.", odata.CountOptions, nil, "", 200, "text/plain"},
+	"GET " + record:       {"getState", "One record.", odata.ReadOptions, []string{"If-None-Match"}, "", 200, "record"},
+	"PATCH " + record:     {"updateState", "Change properties of a record.", odata.WriteOptions, append([]string{"If-Match", "Prefer", reasonHeader}, repeatHeaders...), "record", 200, "record"},
+	"POST " + register:    {"registerStates", "Make each certificate on each device one record.", odata.WriteOptions, []string{reasonHeader}, "registration", 200, "page"},
+	"GET " + delta:        {"getDelta", "What the records became since the round before, or all there are.", odata.DeltaOptions, []string{"Prefer"}, "", 200, "object"},
+	"GET " + history:      {"getHistory", "Every change of a record.", odata.HistoryOptions, nil, "", 200, "object"},
+	"GET " + exportJobs:   {"listExportJobs", "The jobs that export reports.", odata.FormatOption, nil, "", 200, "exportJobs"},
+	"POST " + exportJobs:  {"createExportJob", "Have a report of the records exported, as they are now.", odata.FormatOption, nil, "exportJob", 201, "exportJob"},
+	"GET " + exportJob:    {"getExportJob", "A job; once it is completed, with the URL of its file.", odata.FormatOption, nil, "", 200, "exportJob"},
+	"DELETE " + exportJob: {"deleteExportJob", "Delete a job; its URL leads nowhere then.", odata.NoOptions, nil, "", 204, ""},
+	"GET " + exportFile:   {"getExportFile", "The report, a file in a zip archive. The job's url leads here.", odata.SignedURL, nil, "", 200, "application/zip"},
+	"POST " + batch:       {"sendBatch", "Up to twenty requests in one.", odata.NoOptions, nil, "batch", 200, "batchAnswer"},
+	"DELETE " + record:    {"deleteState", "Delete a record.", odata.NoOptions, append([]string{"If-Match", reasonHeader}, repeatHeaders...), "", 204, ""},
 }
 
 // example is the record of Graph's reference pages.
@@ -51,6 +56,7 @@ var example []byte
 const (
 	bearerScheme = "bearer"
 	keyParameter = "managedAllDeviceCertificateState-id" // as in Graph's own document
+	jobParameter = "job-id"
 )
 
 type object = map[string]any
@@ -60,7 +66,7 @@ func openAPIDocument(baseURL string) object {
 	paths := object{}
 	for i := range routes {
 		rt := &routes[i]
-		at := "/" + strings.ReplaceAll(rt.pattern, "{id}", "{"+keyParameter+"}")
+		at := "/" + strings.ReplaceAll(rt.pattern, "{id}", "{"+rt.keyName()+"}")
 		item, there := paths[at].(object)
 		if !there {
 			item = object{}
@@ -87,11 +93,19 @@ func openAPIDocument(baseURL string) object {
 	}
 }
 
+// keyName is what the key in the route's path is called.
+func (rt *route) keyName() string {
+	if strings.HasPrefix(rt.pattern, collection) {
+		return keyParameter
+	}
+	return jobParameter
+}
+
 // object is the operation as OpenAPI writes it.
 func (op operation) object(rt *route) object {
 	var list []object
 	if strings.Contains(rt.pattern, "{id}") {
-		list = append(list, reference("parameters", keyParameter))
+		list = append(list, reference("parameters", rt.keyName()))
 	}
 	for _, name := range append(op.options.Names(), op.headers...) {
 		list = append(list, reference("parameters", name))
@@ -172,8 +186,11 @@ func parameters() object {
 		"$filter": {"type": "string", "examples": []string{
 			"certificateRevokeStatus eq 'pending' and certificateExpirationDateTime lt 2027-01-01T00:00:00Z"}},
 	}
-	all := object{keyParameter: object{"name": keyParameter, "in": "path", "required": true,
-		"schema": object{"type": "string", "minLength": 1, "maxLength": certstate.MaxIDLength}}}
+	all := object{}
+	for _, name := range []string{keyParameter, jobParameter} {
+		all[name] = object{"name": name, "in": "path", "required": true,
+			"schema": object{"type": "string", "minLength": 1, "maxLength": certstate.MaxIDLength}}
+	}
 	add := func(in string, names []string) {
 		for _, name := range names {
 			schema, known := special[name]
@@ -207,6 +224,8 @@ func schemas() object {
 		}},
 		"registration": object{"type": "object", "required": []string{odata.StatesParameter}, "properties": object{odata.StatesParameter: object{
 			"type": "array", "minItems": 1, "maxItems": maxRegistered, "items": reference("schemas", "record")}}},
+		"exportJob":                            exportSchema(),
+		"exportJobs":                           listOf("exportJob"),
 		"batch":                                batchSchema("requests", []string{"id", "method", "url"}, object{"method": object{"enum": odata.BatchMethods}, "url": text, "dependsOn": object{"type": "array", "items": text}}),
 		"batchAnswer":                          batchSchema("responses", []string{"id", "status"}, object{"status": object{"type": "integer"}}),
 		local(certstate.RevokeStatusType.Name): object{"type": "string", "enum": certstate.RevokeStatusType.Members},
@@ -259,4 +278,26 @@ func propertySchema(p *certstate.Property) object {
 		o["readOnly"] = true
 	}
 	return o
+}
+
+// listOf is a collection that is answered whole.
+func listOf(schema string) object {
+	return object{"type": "object", "required": []string{"value"}, "properties": object{
+		"@odata.context": object{"type": "string"}, "value": object{"type": "array", "items": reference("schemas", schema)}}}
+}
+
+func exportSchema() object {
+	text, choice := object{"type": []any{"string", "null"}}, func(members ...string) object { return object{"type": "string", "enum": members} }
+	computed := func(o object) object { o["readOnly"] = true; return o }
+	forms := []string{}
+	for _, form := range odata.ReportForms {
+		forms = append(forms, form.Name)
+	}
+	return object{"type": "object", "title": "deviceManagementExportJob", "required": []string{"reportName"}, "properties": object{
+		"id": computed(object{"type": "string"}), "reportName": choice(reportNames()...), "filter": text, "search": text,
+		"select": object{"type": "array", "items": object{"type": "string"}}, "format": choice(forms...),
+		"localizationType": choice(localizations...), "snapshotId": text,
+		"status": computed(choice(notStarted, inProgress, completed, failed)), "url": computed(object{"type": []any{"string", "null"}, "format": "uri"}),
+		"requestDateTime": computed(object{"type": "string", "format": "date-time"}), "expirationDateTime": computed(object{"type": "string", "format": "date-time"}),
+	}}
 }

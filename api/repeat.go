@@ -37,7 +37,7 @@ var printedHeaders = []string{firstSentHeader, "Accept", "Certstate-Reason", "Co
 // of the headers as its target, and so is answered as rejected; whatever else
 // happens to the request, the answer says accepted.
 func (x *exchange) repeatable() error {
-	if x.route.method == http.MethodGet {
+	if x.route.method == http.MethodGet || x.route.signed() {
 		return nil
 	}
 	id, first := x.r.Header.Values(requestIDHeader), x.r.Header.Values(firstSentHeader)
@@ -56,6 +56,9 @@ func (x *exchange) repeatable() error {
 	}
 	if x.route.pattern == register {
 		return certstate.Errorf(certstate.Unimplemented, requestIDHeader, "Registering a certificate again makes no second record: send the request without %s and %s.", requestIDHeader, firstSentHeader)
+	}
+	if strings.Contains(strings.ToLower(x.route.pattern), "jobs") {
+		return certstate.Errorf(certstate.Unimplemented, requestIDHeader, "A job that was made twice does no harm: send the request without %s and %s.", requestIDHeader, firstSentHeader)
 	}
 	if x.s.cfg.Store.Repeats() == 0 {
 		return certstate.Errorf(certstate.Unimplemented, requestIDHeader, "This server does not remember requests: send the request without %s and %s.", requestIDHeader, firstSentHeader)

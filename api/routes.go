@@ -24,6 +24,7 @@ var (
 	canRead  = []auth.Permission{auth.ReadAll, auth.ReadWriteAll}
 	canWrite = []auth.Permission{auth.ReadWriteAll}
 	anyone   []auth.Permission
+	signed   = []auth.Permission{}                   // the URL itself: it was given to whoever may
 	canAsk   = []auth.Permission{auth.Authenticated} // each request of a batch is judged by its own route
 )
 
@@ -39,6 +40,10 @@ const (
 	register   = odata.CanonicalPath + "/certstate.register"
 	history    = odata.CanonicalPath + "/{id}/certstate.history()"
 	batch      = "$batch"
+
+	exportJobs = odata.Singleton + "/" + odata.Reports + "/" + odata.ExportJobs
+	exportJob  = exportJobs + "/{id}"
+	exportFile = exportJob + "/certstate.file()"
 )
 
 var routes = []route{
@@ -55,13 +60,32 @@ var routes = []route{
 	{record, http.MethodPatch, canWrite, false, maxBody, (*exchange).update},
 	{record, http.MethodDelete, canWrite, false, 0, (*exchange).delete},
 	{history, http.MethodGet, canRead, false, 0, (*exchange).history},
+	{exportJobs, http.MethodGet, canRead, false, 0, (*exchange).listExports},
+	{exportJobs, http.MethodPost, canRead, false, maxBody, (*exchange).createExport},
+	{exportJob, http.MethodGet, canRead, false, 0, (*exchange).getExport},
+	{exportJob, http.MethodDelete, canRead, false, 0, (*exchange).deleteExport},
+	{exportFile, http.MethodGet, signed, true, 0, (*exchange).exportFile},
 	{batch, http.MethodPost, canAsk, false, maxBatchBody, (*exchange).batch},
 }
 
 // roots are the resources one segment below the version root.
 var roots = []string{metadata, openAPI, singleton}
 
+// jobFunctions are what is bound to a job.
+var jobFunctions = []string{exportFile}
+
 func (rt *route) anonymous() bool { return rt.permissions == nil }
+
+// signed reports whether the URL says who may.
+func (rt *route) signed() bool { return rt.permissions != nil && len(rt.permissions) == 0 }
+
+// signature is the kind of token that a signed URL has.
+func (rt *route) signature() odata.Token {
+	if rt.pattern == exportFile {
+		return odata.DownloadToken
+	}
+	return odata.UploadToken
+}
 
 func (rt *route) scopes() string {
 	names := make([]string, len(rt.permissions))
@@ -129,6 +153,8 @@ func resource(p odata.Path) (pattern, key string, err error) {
 		return "", "", noSegment(p.Segments[0])
 	case len(p.Segments) == 1:
 		return roots[root], "", nil
+	case roots[root] == singleton && strings.EqualFold(p.Segments[1], odata.Reports) && len(p.Segments) > 2 && strings.EqualFold(p.Segments[2], odata.ExportJobs):
+		return jobResource(exportJobs, p.Segments[3:])
 	case roots[root] != singleton || !strings.EqualFold(p.Segments[1], odata.Collection):
 		return "", "", noSegment(p.Segments[1])
 	}
@@ -148,6 +174,24 @@ func resource(p odata.Path) (pattern, key string, err error) {
 		return delta, "", nil
 	}
 	return record, rest[0], nil
+}
+
+// jobResource matches what stands after the name of a collection of jobs.
+func jobResource(jobs string, rest []string) (pattern, key string, err error) {
+	switch len(rest) {
+	case 0:
+		return jobs, "", nil
+	case 1:
+		return jobs + "/{id}", rest[0], nil
+	case 2:
+		for _, pattern := range jobFunctions {
+			of, function, _ := strings.Cut(pattern, "/{id}/")
+			if of == jobs && isFunction(rest[1], strings.TrimSuffix(function, "()")) {
+				return pattern, rest[0], nil
+			}
+		}
+	}
+	return "", "", noSegment(rest[1])
 }
 
 // isFunction reports whether a segment calls a function of one of the names,

@@ -42,7 +42,8 @@ type Server struct {
 	describe  description
 	throttle  throttle
 	load      *load
-	downloads chan struct{} // holds an entry for each under way
+	downloads *shares
+	uploads   *shares
 	draining  atomic.Bool
 }
 
@@ -65,7 +66,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	self, err := describe(cfg.BaseURL, cfg.Store.Repeats() > 0)
 	return &Server{cfg: cfg, root: cfg.BaseURL + "/beta", routes: routes, https: strings.HasPrefix(cfg.BaseURL, "https:"), sealer: sealer, describe: self,
-		throttle: throttle{Throttle: cfg.Throttle}, load: newLoad(cmp.Or(cfg.InFlight, DefaultInFlight()), cfg.Log), downloads: make(chan struct{}, maxDownloads)}, err
+		throttle: throttle{Throttle: cfg.Throttle}, load: newLoad(cmp.Or(cfg.InFlight, DefaultInFlight()), cfg.Log), downloads: newShares(maxDownloads), uploads: newShares(maxUploads)}, err
 }
 
 // Drain makes /readyz fail, so that a balancer sends no more requests.
@@ -142,7 +143,10 @@ func (x *exchange) run() {
 
 func (x *exchange) serve() error {
 	rt, err := x.find()
-	if err != nil || !rt.anonymous() { // strangers are not told what there is
+	switch {
+	case err == nil && rt.signed():
+		err = x.authenticateURL(rt)
+	case err != nil || !rt.anonymous(): // strangers are not told what there is
 		if err := x.authenticate(); err != nil {
 			return err
 		}
@@ -154,7 +158,7 @@ func (x *exchange) serve() error {
 	if err := x.repeatable(); err != nil {
 		return err
 	}
-	if !rt.anonymous() && !x.principal.May(rt.permissions...) {
+	if !rt.anonymous() && !rt.signed() && !x.principal.May(rt.permissions...) {
 		return certstate.Errorf(certstate.Forbidden, "",
 			"Application is not authorized to perform this operation. Application must have one of the following scopes: %s", rt.scopes())
 	}
@@ -195,11 +199,30 @@ func (x *exchange) authenticate() (err error) {
 	if x.principal, err = x.s.cfg.Auth.Verify(x.r.Context(), bearer(x.r.Header)); err != nil {
 		return err
 	}
-	x.tenant, err = x.s.cfg.Store.Tenant(x.r.Context(), x.principal.Tenant)
+	return x.enrolled(x.principal.Tenant)
+}
+
+// authenticateURL sets the tenant that a URL was signed for, which asks for no token:
+// whoever has the URL may follow it.
+func (x *exchange) authenticateURL(rt *route) error {
+	q, err := odata.ParseQuery(x.r.URL.RawQuery, odata.SignedURL)
+	if err != nil {
+		return err
+	}
+	tenant, err := x.s.sealer.OpenURL(rt.signature(), signedResource(rt.pattern, x.key), q.Signature)
+	if err != nil {
+		return err
+	}
+	return x.enrolled(tenant)
+}
+
+// enrolled sets the tenant, if it is one that is served.
+func (x *exchange) enrolled(tenant string) (err error) {
+	x.tenant, err = x.s.cfg.Store.Tenant(x.r.Context(), tenant)
 	switch {
 	case certstate.ErrorCode(err) == certstate.NotFound:
 		return certstate.Errorf(certstate.Forbidden, "", "Request not applicable to target tenant: tenant %s is not enrolled. Enrol it with: certstate tenant add %s",
-			x.principal.Tenant, x.principal.Tenant)
+			tenant, tenant)
 	case err != nil:
 		return err
 	case x.tenant.Suspended:

@@ -40,7 +40,7 @@ import (
 //	                           says that the member is absent. Else exact text.
 //
 // Texts are templates: {{.set}} is the collection's path, {{.id}}, {{.etag}},
-// {{.next}}, {{.deltaLink}} and {{.location}} come from the last answer that had
+// {{.next}}, {{.deltaLink}}, {{.url}}, {{.uploadUrl}} and {{.location}} come from the last answer that had
 // them; query cuts a link down to its query; ago is a time before the script
 // began.
 func TestWire(t *testing.T) {
@@ -222,7 +222,7 @@ func (w *wire) send(t *testing.T, text string) (*http.Response, []byte) {
 func (w *wire) remember(res *http.Response, body []byte) {
 	var m map[string]any
 	_ = json.Unmarshal(body, &m)
-	for name, member := range map[string]string{"id": "id", "next": "@odata.nextLink", "deltaLink": "@odata.deltaLink", "modified": "lastModifiedDateTime"} {
+	for name, member := range map[string]string{"id": "id", "next": "@odata.nextLink", "deltaLink": "@odata.deltaLink", "modified": "lastModifiedDateTime", "url": "url", "uploadUrl": "uploadUrl"} {
 		if v, ok := m[member].(string); ok {
 			w.vars[name] = v
 		}

@@ -47,7 +47,10 @@ func typeHint(l, r Expr) string {
 // comparison checks a comparison. Texts become members of the enumeration, or
 // durations, where the other operand is one.
 func (p *parser) comparison(at int, op Op, l, r Expr) (Expr, error) {
-	var err error
+	l, r, err := p.reportWords(at, l, r)
+	if err != nil {
+		return nil, err
+	}
 	if l, err = p.convert(at, l, r.Type()); err != nil {
 		return nil, err
 	}

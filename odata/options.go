@@ -36,6 +36,7 @@ type Query struct {
 	SkipToken string
 	Delta     string              // a $deltatoken
 	AsOf      *edm.DateTimeOffset // the time to answer for, nil for now
+	Signature string              // the token of a URL that anybody may follow
 	Format    string              // as given: who answers reads it by [Format], before anything else
 }
 
@@ -78,6 +79,7 @@ var (
 	optCount     = option{"$count", parse((*Query).parseCount)}
 	optSkipToken = option{"$skiptoken", parse(func(q *Query, v string) error { q.SkipToken = v; return nil })}
 	optDelta     = option{"$deltatoken", parse(func(q *Query, v string) error { q.Delta = v; return nil })}
+	optSignature = option{"sig", parse(func(q *Query, v string) error { q.Signature = v; return nil })}
 	optAsOf      = option{"certstate.asOf", parse((*Query).parseAsOf)}
 )
 
@@ -88,13 +90,15 @@ func parse(read func(*Query, string) error) func(*Query, string, map[string]stri
 
 // What each kind of request takes.
 var (
-	ListOptions  = Options{optSelect, optFilter, optSearch, optApply, optOrder, optTop, optSkip, optCount, optSkipToken, optAsOf, optFormat}
-	TableOptions = Options{optSelect, optFilter, optSearch, optOrder, optTop, optSkip, optAsOf, optFormat} // of all records, as lines
-	ReadOptions  = Options{optSelect, optAsOf, optFormat}
-	CountOptions = Options{optFilter, optSearch, optAsOf}
-	WriteOptions = Options{optSelect, optFormat}
-	FormatOption = Options{optFormat} // all that a resource takes which is not a record
-	NoOptions    = Options{}
+	ListOptions   = Options{optSelect, optFilter, optSearch, optApply, optOrder, optTop, optSkip, optCount, optSkipToken, optAsOf, optFormat}
+	TableOptions  = Options{optSelect, optFilter, optSearch, optOrder, optTop, optSkip, optAsOf, optFormat} // of all records, as lines
+	ReadOptions   = Options{optSelect, optAsOf, optFormat}
+	CountOptions  = Options{optFilter, optSearch, optAsOf}
+	WriteOptions  = Options{optSelect, optFormat}
+	FormatOption  = Options{optFormat} // all that a resource takes which is not a record
+	NoOptions     = Options{}
+	SignedURL     = Options{optSignature}
+	RejectOptions = Options{optTop, optSkipToken, optFormat}
 
 	DeltaOptions   = Options{optSelect, optSteady, optTop, optSkipToken, optDelta, optFormat}
 	HistoryOptions = Options{optTop, optSkipToken, optFormat}

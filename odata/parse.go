@@ -40,6 +40,7 @@ type parser struct {
 	nodes   int
 	aliases map[string]string
 	vars    map[string]Expr // names besides the properties, for $apply
+	report  *reportNames    // names in the place of the properties, for reports; nil: the properties
 }
 
 // wellFormed refuses text that no record could hold.
@@ -84,6 +85,9 @@ func (p *parser) fault(what string, at int, format string, args []any) error {
 	why := fmt.Sprintf(format, args...)
 	if !strings.HasSuffix(why, "?") {
 		why += "."
+	}
+	if p.report != nil {
+		return certstate.Errorf(certstate.Invalid, p.option, "The filter is not valid. %s position %d in '%s': %s", what, at, clip(p.text), why)
 	}
 	return certstate.Errorf(certstate.Invalid, p.option, "The query specified in the URI is not valid. %s position %d in '%s' of %s: %s",
 		what, at, clip(p.text), p.option, why)

@@ -2,6 +2,7 @@ package odata
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"certstate"
@@ -13,7 +14,14 @@ const (
 	Collection = "deviceConfigurationsAllManagedDeviceCertificateStates"
 	// CanonicalPath is the collection below the version root.
 	CanonicalPath = Singleton + "/" + Collection
+	// Reports, ExportJobs and ImportJobs name where jobs are.
+	Reports    = "reports"
+	ExportJobs = "exportJobs"
+	ImportJobs = "certstate.importJobs"
 )
+
+// keyedNames are those that a key in parentheses may follow.
+var keyedNames = []string{Collection, ExportJobs, ImportJobs}
 
 // Versions are the version roots there are. The records are below the first.
 var Versions = []string{"beta", "v1.0"}
@@ -58,14 +66,14 @@ func ParsePath(escaped string) (Path, error) {
 // parentheses of their own.
 func cutKey(s string) (name, key string, keyed bool, err error) {
 	name, rest, found := strings.Cut(s, "(")
-	if !found || !strings.EqualFold(name, Collection) {
+	if !found || !slices.ContainsFunc(keyedNames, func(keyed string) bool { return strings.EqualFold(name, keyed) }) {
 		return s, "", false, nil
 	}
 	quoted, closed := strings.CutSuffix(rest, ")")
 	quoted = strings.TrimPrefix(quoted, "id=") // the key by its name
 	if len(quoted) < 2 || !closed || quoted[0] != '\'' || quoted[len(quoted)-1] != '\'' {
 		return "", "", false, certstate.Errorf(certstate.Invalid, s,
-			"The key in %q must be a quoted string: %s('id').", s, Collection)
+			"The key in %q must be a quoted string: %s('id').", s, name)
 	}
 	inner := quoted[1 : len(quoted)-1]
 	if strings.Contains(strings.ReplaceAll(inner, "''", ""), "'") {
@@ -76,6 +84,16 @@ func cutKey(s string) (name, key string, keyed bool, err error) {
 
 // KeyPath is the canonical path of a record below the version root, as it is
 // put into Location, @odata.id and @odata.editLink.
-func KeyPath(id string) string {
-	return CanonicalPath + "('" + url.PathEscape(strings.ReplaceAll(id, "'", "''")) + "')"
+func KeyPath(id string) string { return keyPath(CanonicalPath, id) }
+
+// JobPath is the same of a job; collection is [ExportJobs] or [ImportJobs].
+func JobPath(collection, id string) string {
+	if collection == ExportJobs {
+		collection = Reports + "/" + ExportJobs
+	}
+	return keyPath(Singleton+"/"+collection, id)
+}
+
+func keyPath(collection, key string) string {
+	return collection + "('" + url.PathEscape(strings.ReplaceAll(key, "'", "''")) + "')"
 }

@@ -103,7 +103,7 @@ func (p *parser) alias() (Expr, error) {
 		return nil, p.refuse(at, "the parameter alias '%s' has no value: add %s=… to the query", clip(name), clip(name))
 	}
 	return p.nest(func() (Expr, error) {
-		inner := &parser{option: name, text: value, aliases: p.aliases, vars: p.vars, depth: p.depth, nodes: p.nodes}
+		inner := &parser{option: name, text: value, aliases: p.aliases, vars: p.vars, report: p.report, depth: p.depth, nodes: p.nodes}
 		e, err := inner.whole()
 		p.nodes = inner.nodes
 		return e, err
@@ -179,6 +179,9 @@ func enumNamed(name string) Type {
 
 // property resolves a name.
 func (p *parser) property(at int, name string) (Expr, error) {
+	if p.report != nil {
+		return p.reportColumn(at, name)
+	}
 	if e, ok := p.vars[name]; ok {
 		return e, nil
 	}

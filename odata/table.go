@@ -14,6 +14,7 @@ type TableForm struct {
 	Name      string // as $format and flags have it, and at the end of a file's name
 	MediaType string
 	charset   string // and other parameters
+	tail      string
 	head      func(b []byte, t *Table) []byte
 	line      func(b []byte, t *Table, s *certstate.State) []byte
 }
@@ -23,8 +24,8 @@ func (f *TableForm) ContentType() string { return f.MediaType + f.charset }
 
 // TableForms are the forms there are.
 var TableForms = []*TableForm{
-	{"csv", "text/csv", ";charset=utf-8;header=present", appendNames, appendCells},
-	{"ndjson", "application/x-ndjson", ";charset=utf-8", func(b []byte, _ *Table) []byte { return b }, appendObject},
+	{"csv", "text/csv", ";charset=utf-8;header=present", "", appendNames, appendCells},
+	{"ndjson", "application/x-ndjson", ";charset=utf-8", "", func(b []byte, _ *Table) []byte { return b }, appendObject},
 }
 
 // TableFormOf finds a form by its name or its media type, nil if there is none.
@@ -59,6 +60,7 @@ type Table struct {
 	Form    *TableForm
 	Columns []TableColumn // of CSV; NDJSON has the properties in the order of their table
 	shape   Shape
+	rows    int
 }
 
 // TableColumn is a column: what stands in the first line, and in those of records.
@@ -101,6 +103,9 @@ func (t *Table) AppendHead(b []byte) []byte { return t.Form.head(b, t) }
 
 // Append appends a record.
 func (t *Table) Append(b []byte, s *certstate.State) []byte { return t.Form.line(b, t, s) }
+
+// AppendTail appends what stands after the last record.
+func (t *Table) AppendTail(b []byte) []byte { return append(b, t.Form.tail...) }
 
 func appendObject(b []byte, t *Table, s *certstate.State) []byte {
 	return append(t.shape.AppendItem(b, s), '\n')
