@@ -146,8 +146,9 @@ func (p *parser) basicConstraints(e der.Element) bool {
 	}
 	r := e.Children()
 	if ca, ok := r.Peek(); ok && ca.Is(der.Boolean) {
-		p.facts.IsCA = len(ca.Body) == 1 && ca.Body[0] != 0
-		return len(ca.Body) == 1
+		whole := !ca.Constructed && len(ca.Body) == 1 // X.690 §8.2
+		p.facts.IsCA = whole && ca.Body[0] != 0
+		return whole
 	}
 	return true
 }

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -160,6 +161,7 @@ func TestOddities(t *testing.T) {
 			p.extensions = extensions(extension("551d0e", bytesOf("0401ab")), extension("551d0e", bytesOf("0401cd")))
 		}, func(f *certificate.Facts) string { return f.SubjectKeyIdentifier }, "AB", odd(certificate.DuplicateExtension)},
 		{"extension broken", func(p *parts) { p.extensions = extensions(extension("551d0f", bytesOf("0401ab"))) }, serial, "0A0B", odd(certificate.BadExtension)},
+		{"a BOOLEAN of parts", func(p *parts) { p.extensions = extensions(extension("551d13", bytesOf("3003210130"))) }, authority, "false", odd(certificate.BadExtension)},
 		{"unique identifiers", func(p *parts) { p.unique = bytesOf("81020001820200 01") }, serial, "0A0B", nil},
 	}
 	for _, tc := range cases {
@@ -177,6 +179,7 @@ func TestOddities(t *testing.T) {
 
 func odd(o ...certificate.Oddity) []certificate.Oddity { return o }
 func serial(f *certificate.Facts) string               { return f.Serial }
+func authority(f *certificate.Facts) string            { return strconv.FormatBool(f.IsCA) }
 func issuer(f *certificate.Facts) string               { return f.Issuer }
 func subject(f *certificate.Facts) string              { return f.Subject }
 func signature(f *certificate.Facts) string            { return f.SignatureAlgorithm }
