@@ -22,6 +22,7 @@ const (
 	Expired                     // it was there for a time, which is over
 	Conflict                    // the id is taken
 	Precondition                // If-Match names another version
+	Unsatisfiable               // the range is none that can be had or taken
 	TooLarge                    // the request is over a limit
 	Unsupported                 // the body's media type or encoding
 	TooMany                     // over what the tenant or application may ask for; try again later

@@ -27,7 +27,9 @@ const (
 )
 
 // tables reports whether what the route answers with can be had as lines, whole.
-func (rt *route) tables() bool { return rt.pattern == collection && rt.method == http.MethodGet }
+func (rt *route) tables() bool {
+	return (rt.pattern == collection || rt.pattern == importRejected) && rt.method == http.MethodGet
+}
 
 // tableForm is the form of lines that $format or, without it, Accept asks for,
 // nil for none.

@@ -32,6 +32,7 @@ var faces = map[certstate.Code]face{
 	certstate.Expired:         {http.StatusGone, "Gone", false},
 	certstate.Conflict:        {http.StatusConflict, "Conflict", false},
 	certstate.Precondition:    {http.StatusPreconditionFailed, "ConditionNotMet", true},
+	certstate.Unsatisfiable:   {http.StatusRequestedRangeNotSatisfiable, "InvalidRange", false},
 	certstate.TooLarge:        {http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", false},
 	certstate.Unsupported:     {http.StatusUnsupportedMediaType, "UnsupportedMediaType", false},
 	certstate.TooMany:         {http.StatusTooManyRequests, "TooManyRequests", false},

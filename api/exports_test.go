@@ -151,7 +151,7 @@ func TestExportJob(t *testing.T) {
 // A job and its URL end when the job says, and what was kept of it is forgotten.
 func TestExportJobExpires(t *testing.T) {
 	now := time.Now()
-	h := startAt(t, storetest.Engines[0].URL(t), func() time.Time { return now })
+	h := startAt(t, storetest.Engines[0].URL(t), func() time.Time { return now }, io.Discard)
 	job := exported(t, h, `{"reportName":"AllDeviceCertificates"}`)
 	until, err := time.Parse(time.RFC3339, job["expirationDateTime"].(string))
 	if err != nil || until.Sub(now) < 23*time.Hour {

@@ -40,13 +40,13 @@ func start(t testing.TB) *harness {
 
 func startOn(t testing.TB, database string) *harness {
 	t.Helper()
-	return startAt(t, database, nil)
+	return startAt(t, database, nil, io.Discard)
 }
 
-// startAt starts it with a clock of the test's; nil: the time.
-func startAt(t testing.TB, database string, now func() time.Time) *harness {
+// startAt starts it with a clock of the test's, nil for the time, and logs to log.
+func startAt(t testing.TB, database string, now func() time.Time, log io.Writer) *harness {
 	t.Helper()
-	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	quiet := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	db, err := store.Open(t.Context(), database, store.Options{Serve: true, Repeats: 5 * time.Minute, Now: now, Log: quiet})
 	if err != nil {
 		t.Fatal(err)

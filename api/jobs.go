@@ -32,8 +32,13 @@ func (x *exchange) signedJob(kind store.JobKind) (*store.Job, error) {
 
 // job answers with a job.
 func (x *exchange) job(status int, collection string, body map[string]any) error {
+	return x.jobAs(status, x.root()+"/$metadata#"+collection+"/$entity", body)
+}
+
+// jobAs answers with what the context says it is.
+func (x *exchange) jobAs(status int, context string, body map[string]any) error {
 	if x.rep.Level != odata.None {
-		body["@odata.context"] = x.root() + "/$metadata#" + collection + "/$entity"
+		body["@odata.context"] = context
 	}
 	b, err := json.Marshal(body)
 	if err != nil {
@@ -62,7 +67,11 @@ func (x *exchange) listJobs(kind store.JobKind, collection string, body func(*st
 
 // deleteJob deletes the job that the path names.
 func (x *exchange) deleteJob(kind store.JobKind) error {
-	if _, err := odata.ParseQuery(x.r.URL.RawQuery, odata.NoOptions); err != nil {
+	takes := odata.NoOptions
+	if x.route.signed() {
+		takes = odata.SignedURL
+	}
+	if _, err := odata.ParseQuery(x.r.URL.RawQuery, takes); err != nil {
 		return err
 	}
 	if err := x.s.cfg.Store.DeleteJob(x.r.Context(), x.tenant, kind, x.key); err != nil {

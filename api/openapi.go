@@ -10,6 +10,7 @@ import (
 	"certstate"
 	"certstate/auth"
 	"certstate/edm"
+	"certstate/intake"
 	"certstate/odata"
 )
 
@@ -19,7 +20,7 @@ type operation struct {
 	id, summary string
 	options     odata.Options
 	headers     []string // of the request
-	body        string   // its schema, or nothing
+	body        string   // its schema, or a media type, or nothing
 	status      int      // of a success
 	answer      string   // a schema, or a media type if it has a slash, or nothing
 }
@@ -27,25 +28,33 @@ type operation struct {
 // operations are by method and pattern; every route has one. Generators make
 // methods of the names, so none is a keyword or a method of an HTTP client.
 var operations = map[string]operation{
-	"GET " + service:      {"getService", "What there is below the root.", odata.FormatOption, nil, "", 200, "object"},
-	"GET " + metadata:     {"getMetadata", "The schema, in CSDL XML or, with $format=json, in CSDL JSON.", odata.FormatOption, nil, "", 200, "application/xml"},
-	"GET " + openAPI:      {"getOpenAPI", "This document.", odata.NoOptions, nil, "", 200, "object"},
-	"GET " + singleton:    {"getDeviceManagement", "The singleton that contains the records.", odata.FormatOption, nil, "", 200, "object"},
-	"GET " + collection:   {"listStates", "A page of the records that the options ask for, or with $format=csv or ndjson all of them.", odata.ListOptions, []string{"Prefer"}, "", 200, "page"},
-	"POST " + collection:  {"createState", "Create a record.", odata.WriteOptions, append([]string{"Prefer", reasonHeader}, repeatHeaders...), "record", 201, "record"},
-	"GET " + count:        {"countStates", "The number of records, in digits.", odata.CountOptions, nil, "", 200, "text/plain"},
-	"GET " + record:       {"getState", "One record.", odata.ReadOptions, []string{"If-None-Match"}, "", 200, "record"},
-	"PATCH " + record:     {"updateState", "Change properties of a record.", odata.WriteOptions, append([]string{"If-Match", "Prefer", reasonHeader}, repeatHeaders...), "record", 200, "record"},
-	"POST " + register:    {"registerStates", "Make each certificate on each device one record.", odata.WriteOptions, []string{reasonHeader}, "registration", 200, "page"},
-	"GET " + delta:        {"getDelta", "What the records became since the round before, or all there are.", odata.DeltaOptions, []string{"Prefer"}, "", 200, "object"},
-	"GET " + history:      {"getHistory", "Every change of a record.", odata.HistoryOptions, nil, "", 200, "object"},
-	"GET " + exportJobs:   {"listExportJobs", "The jobs that export reports.", odata.FormatOption, nil, "", 200, "exportJobs"},
-	"POST " + exportJobs:  {"createExportJob", "Have a report of the records exported, as they are now.", odata.FormatOption, nil, "exportJob", 201, "exportJob"},
-	"GET " + exportJob:    {"getExportJob", "A job; once it is completed, with the URL of its file.", odata.FormatOption, nil, "", 200, "exportJob"},
-	"DELETE " + exportJob: {"deleteExportJob", "Delete a job; its URL leads nowhere then.", odata.NoOptions, nil, "", 204, ""},
-	"GET " + exportFile:   {"getExportFile", "The report, a file in a zip archive. The job's url leads here.", odata.SignedURL, nil, "", 200, "application/zip"},
-	"POST " + batch:       {"sendBatch", "Up to twenty requests in one.", odata.NoOptions, nil, "batch", 200, "batchAnswer"},
-	"DELETE " + record:    {"deleteState", "Delete a record.", odata.NoOptions, append([]string{"If-Match", reasonHeader}, repeatHeaders...), "", 204, ""},
+	"GET " + service:         {"getService", "What there is below the root.", odata.FormatOption, nil, "", 200, "object"},
+	"GET " + metadata:        {"getMetadata", "The schema, in CSDL XML or, with $format=json, in CSDL JSON.", odata.FormatOption, nil, "", 200, "application/xml"},
+	"GET " + openAPI:         {"getOpenAPI", "This document.", odata.NoOptions, nil, "", 200, "object"},
+	"GET " + singleton:       {"getDeviceManagement", "The singleton that contains the records.", odata.FormatOption, nil, "", 200, "object"},
+	"GET " + collection:      {"listStates", "A page of the records that the options ask for, or with $format=csv or ndjson all of them.", odata.ListOptions, []string{"Prefer"}, "", 200, "page"},
+	"POST " + collection:     {"createState", "Create a record.", odata.WriteOptions, append([]string{"Prefer", reasonHeader}, repeatHeaders...), "record", 201, "record"},
+	"GET " + count:           {"countStates", "The number of records, in digits.", odata.CountOptions, nil, "", 200, "text/plain"},
+	"GET " + record:          {"getState", "One record.", odata.ReadOptions, []string{"If-None-Match"}, "", 200, "record"},
+	"PATCH " + record:        {"updateState", "Change properties of a record.", odata.WriteOptions, append([]string{"If-Match", "Prefer", reasonHeader}, repeatHeaders...), "record", 200, "record"},
+	"POST " + register:       {"registerStates", "Make each certificate on each device one record.", odata.WriteOptions, []string{reasonHeader}, "registration", 200, "page"},
+	"GET " + delta:           {"getDelta", "What the records became since the round before, or all there are.", odata.DeltaOptions, []string{"Prefer"}, "", 200, "object"},
+	"GET " + history:         {"getHistory", "Every change of a record.", odata.HistoryOptions, nil, "", 200, "object"},
+	"GET " + exportJobs:      {"listExportJobs", "The jobs that export reports.", odata.FormatOption, nil, "", 200, "exportJobs"},
+	"POST " + exportJobs:     {"createExportJob", "Have a report of the records exported, as they are now.", odata.FormatOption, nil, "exportJob", 201, "exportJob"},
+	"GET " + exportJob:       {"getExportJob", "A job; once it is completed, with the URL of its file.", odata.FormatOption, nil, "", 200, "exportJob"},
+	"DELETE " + exportJob:    {"deleteExportJob", "Delete a job; its URL leads nowhere then.", odata.NoOptions, nil, "", 204, ""},
+	"GET " + exportFile:      {"getExportFile", "The report, a file in a zip archive. The job's url leads here.", odata.SignedURL, nil, "", 200, "application/zip"},
+	"GET " + importJobs:      {"listImportJobs", "The jobs that bring files in.", odata.FormatOption, nil, "", 200, "importJobs"},
+	"POST " + importJobs:     {"createImportJob", "Have a file brought in that is uploaded next.", odata.FormatOption, []string{reasonHeader}, "importJob", 201, "importJob"},
+	"GET " + importJob:       {"getImportJob", "A job, with how far it is.", odata.FormatOption, nil, "", 200, "importJob"},
+	"DELETE " + importJob:    {"deleteImportJob", "Delete a job, which ends it; records that it brought in stay.", odata.NoOptions, nil, "", 204, ""},
+	"GET " + importRejected:  {"listRejected", "What a job left out, with place, reason and cure.", odata.RejectOptions, nil, "", 200, "rejects"},
+	"GET " + importUpload:    {"getUploadSession", "Which part of the file is expected next. The job's uploadUrl leads here.", odata.SignedURL, nil, "", 200, "uploadSession"},
+	"PUT " + importUpload:    {"upload", "The next part of the file, as Content-Range says; with the last one the job begins.", odata.SignedURL, []string{contentRange}, "application/octet-stream", 202, "uploadSession"},
+	"DELETE " + importUpload: {"cancelUpload", "Delete the job.", odata.SignedURL, nil, "", 204, ""},
+	"POST " + batch:          {"sendBatch", "Up to twenty requests in one.", odata.NoOptions, nil, "batch", 200, "batchAnswer"},
+	"DELETE " + record:       {"deleteState", "Delete a record.", odata.NoOptions, append([]string{"If-Match", reasonHeader}, repeatHeaders...), "", 204, ""},
 }
 
 // example is the record of Graph's reference pages.
@@ -132,7 +141,9 @@ func (op operation) object(rt *route) object {
 		"security":    security(rt),
 		"responses":   object{strconv.Itoa(op.status): success, "4XX": reference("responses", "error"), "5XX": reference("responses", "error")},
 	}
-	if op.body != "" {
+	if strings.Contains(op.body, "/") {
+		o["requestBody"] = object{"required": true, "content": object{op.body: object{"schema": object{"type": "string", "format": "binary"}}}}
+	} else if op.body != "" {
 		content := object{"schema": reference("schemas", op.body)}
 		if op.body == "record" {
 			content["example"] = exampleRequest()
@@ -226,6 +237,10 @@ func schemas() object {
 			"type": "array", "minItems": 1, "maxItems": maxRegistered, "items": reference("schemas", "record")}}},
 		"exportJob":                            exportSchema(),
 		"exportJobs":                           listOf("exportJob"),
+		"importJob":                            importSchema(),
+		"importJobs":                           listOf("importJob"),
+		"uploadSession":                        sessionSchema(),
+		"rejects":                              rejectsSchema(),
 		"batch":                                batchSchema("requests", []string{"id", "method", "url"}, object{"method": object{"enum": odata.BatchMethods}, "url": text, "dependsOn": object{"type": "array", "items": text}}),
 		"batchAnswer":                          batchSchema("responses", []string{"id", "status"}, object{"status": object{"type": "integer"}}),
 		local(certstate.RevokeStatusType.Name): object{"type": "string", "enum": certstate.RevokeStatusType.Members},
@@ -299,5 +314,46 @@ func exportSchema() object {
 		"localizationType": choice(localizations...), "snapshotId": text,
 		"status": computed(choice(notStarted, inProgress, completed, failed)), "url": computed(object{"type": []any{"string", "null"}, "format": "uri"}),
 		"requestDateTime": computed(object{"type": "string", "format": "date-time"}), "expirationDateTime": computed(object{"type": "string", "format": "date-time"}),
+	}}
+}
+
+func importSchema() object {
+	text := object{"type": []any{"string", "null"}}
+	number := func() object { return object{"type": []any{"integer", "null"}, "minimum": 0, "readOnly": true} }
+	properties := sessionSchema()["properties"].(object)
+	for name, to := range intake.NewRequest().Members() {
+		switch to.(type) {
+		case *bool:
+			properties[name] = object{"type": "boolean"}
+		case *[]string:
+			properties[name] = object{"type": "array", "items": object{"type": "string"}}
+		default:
+			properties[name] = text
+		}
+	}
+	for _, name := range importCounts {
+		properties[name] = number()
+	}
+	for _, name := range []string{"id", "error", "createdDateTime", "uploadUrl"} {
+		properties[name] = object{"type": []any{"string", "null"}, "readOnly": true}
+	}
+	properties["status"] = object{"type": "string", "enum": []string{notStarted, inProgress, completed, failed}, "readOnly": true}
+	return object{"type": "object", "properties": properties}
+}
+
+func sessionSchema() object {
+	return object{"type": "object", "properties": object{
+		"expirationDateTime": object{"type": "string", "format": "date-time", "readOnly": true},
+		"nextExpectedRanges": object{"type": "array", "items": object{"type": "string"}, "readOnly": true},
+	}}
+}
+
+func rejectsSchema() object {
+	text := object{"type": "string"}
+	return object{"type": "object", "required": []string{"value"}, "properties": object{
+		"@odata.context":  text,
+		"@odata.nextLink": object{"type": "string", "format": "uri"},
+		"value": object{"type": "array", "items": object{"type": "object", "required": []string{"reason"}, "properties": object{
+			"file": text, "line": object{"type": "integer"}, "place": text, "column": text, "reason": text, "cure": text}}},
 	}}
 }

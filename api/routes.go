@@ -44,6 +44,11 @@ const (
 	exportJobs = odata.Singleton + "/" + odata.Reports + "/" + odata.ExportJobs
 	exportJob  = exportJobs + "/{id}"
 	exportFile = exportJob + "/certstate.file()"
+
+	importJobs     = odata.Singleton + "/" + odata.ImportJobs
+	importJob      = importJobs + "/{id}"
+	importUpload   = importJob + "/upload"
+	importRejected = importJob + "/rejected"
 )
 
 var routes = []route{
@@ -65,6 +70,14 @@ var routes = []route{
 	{exportJob, http.MethodGet, canRead, false, 0, (*exchange).getExport},
 	{exportJob, http.MethodDelete, canRead, false, 0, (*exchange).deleteExport},
 	{exportFile, http.MethodGet, signed, true, 0, (*exchange).exportFile},
+	{importJobs, http.MethodGet, canRead, false, 0, (*exchange).listImports},
+	{importJobs, http.MethodPost, canWrite, false, maxBody, (*exchange).createImport},
+	{importJob, http.MethodGet, canRead, false, 0, (*exchange).getImport},
+	{importJob, http.MethodDelete, canWrite, false, 0, (*exchange).deleteImport},
+	{importRejected, http.MethodGet, canRead, false, 0, (*exchange).rejected},
+	{importUpload, http.MethodGet, signed, false, 0, (*exchange).uploadSession},
+	{importUpload, http.MethodPut, signed, false, 0, (*exchange).upload}, // it reads its body itself
+	{importUpload, http.MethodDelete, signed, false, 0, (*exchange).deleteImport},
 	{batch, http.MethodPost, canAsk, false, maxBatchBody, (*exchange).batch},
 }
 
@@ -72,7 +85,7 @@ var routes = []route{
 var roots = []string{metadata, openAPI, singleton}
 
 // jobFunctions are what is bound to a job.
-var jobFunctions = []string{exportFile}
+var jobFunctions = []string{exportFile, importUpload, importRejected}
 
 func (rt *route) anonymous() bool { return rt.permissions == nil }
 
@@ -155,6 +168,8 @@ func resource(p odata.Path) (pattern, key string, err error) {
 		return roots[root], "", nil
 	case roots[root] == singleton && strings.EqualFold(p.Segments[1], odata.Reports) && len(p.Segments) > 2 && strings.EqualFold(p.Segments[2], odata.ExportJobs):
 		return jobResource(exportJobs, p.Segments[3:])
+	case roots[root] == singleton && strings.EqualFold(p.Segments[1], odata.ImportJobs):
+		return jobResource(importJobs, p.Segments[2:])
 	case roots[root] != singleton || !strings.EqualFold(p.Segments[1], odata.Collection):
 		return "", "", noSegment(p.Segments[1])
 	}

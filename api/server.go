@@ -286,8 +286,8 @@ var transportSecurity = []string{"max-age=31536000"}
 // preflight answers a browser that asks what it may send (Fetch standard, CORS).
 func (x *exchange) preflight() {
 	h := x.w.Header()
-	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PATCH, DELETE")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, If-Match, If-None-Match, Prefer, OData-Version, OData-MaxVersion, client-request-id, SdkVersion, ConsistencyLevel, "+
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Content-Range, Accept, If-Match, If-None-Match, Prefer, OData-Version, OData-MaxVersion, client-request-id, SdkVersion, ConsistencyLevel, "+
 		strings.Join(append(repeatHeaders, reasonHeader), ", "))
 	h.Set("Access-Control-Max-Age", "3600")
 	x.write(http.StatusOK, nil)

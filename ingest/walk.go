@@ -23,6 +23,7 @@ type Input struct {
 	Total int64 // size of them all, in bytes; -1: not known
 	paths []string
 	stdin io.Reader
+	sent  *io.SectionReader // the one file there is, if it was uploaded
 	read  atomic.Int64
 
 	outer, inner *bufio.Reader // of the file, and of the member of an archive
@@ -50,6 +51,13 @@ func NewInput(stdin io.Reader, names []string) (*Input, error) {
 		}
 	}
 	return in, nil
+}
+
+// NewUpload is the one file that somebody sent, under a name. Nothing of it is written
+// to the disk.
+func NewUpload(name string, r io.ReaderAt, size int64) *Input {
+	return &Input{Total: size, paths: []string{name}, sent: io.NewSectionReader(r, 0, size),
+		outer: bufio.NewReaderSize(nil, headSize), inner: bufio.NewReaderSize(nil, headSize)}
 }
 
 func (in *Input) add(root string) error {
@@ -123,6 +131,9 @@ func (in *Input) Files() iter.Seq2[*File, error] {
 type yieldFile func(*File, error) bool
 
 func (in *Input) open(path string, yield yieldFile) bool {
+	if in.sent != nil {
+		return in.archive(path, in.sent, in.sent, yield)
+	}
 	if path == "-" {
 		return in.archive("standard input", in.stdin, nil, yield)
 	}
@@ -134,9 +145,15 @@ func (in *Input) open(path string, yield yieldFile) bool {
 	return in.archive(path, f, f, yield)
 }
 
+// seekable is what can be read out of order.
+type seekable interface {
+	io.ReaderAt
+	io.Seeker
+}
+
 // archive yields the members of an archive, or the file itself. whole is where it
 // can be read out of order, or nil.
-func (in *Input) archive(name string, r io.Reader, whole *os.File, yield yieldFile) bool {
+func (in *Input) archive(name string, r io.Reader, whole seekable, yield yieldFile) bool {
 	f := in.file(name, &counted{r, &in.read})
 	head, err := f.Peek(headSize)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -178,7 +195,10 @@ func (in *Input) members(f *File, yield yieldFile) bool {
 }
 
 // zip yields what is in a zip archive, whose list stands at its end.
-func (in *Input) zip(f *File, whole *os.File, yield yieldFile) bool {
+func (in *Input) zip(f *File, whole seekable, yield yieldFile) bool {
+	if whole == nil && in.sent != nil {
+		return yield(f, &Fault{Reason: "a zip archive that gzip compressed again", Cure: "send the zip archive itself"})
+	}
 	if whole == nil {
 		spool, err := os.CreateTemp("", "certstate-*.zip")
 		if err != nil {

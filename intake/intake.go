@@ -224,7 +224,7 @@ func (i *Intake) settle() error {
 	i.sent = nil
 	l := &i.spare
 	if err != nil {
-		return fmt.Errorf("%s to %s: %w", l.places[0], l.places[len(l.places)-1], err)
+		return fmt.Errorf("%s to %s: %w", l.places[0], l.places[len(l.places)-1], unwritten{err})
 	}
 	for n, fault := range l.faults {
 		if fault != nil {
@@ -250,6 +250,11 @@ func (i *Intake) tell() {
 		i.totals.Read = i.in.Read()
 	}
 }
+
+// unwritten is why rows could not be written that were read.
+type unwritten struct{ error }
+
+func (u unwritten) Unwrap() error { return u.error }
 
 func (i *Intake) count(o store.Outcome) {
 	switch o {

@@ -30,6 +30,9 @@ const (
 // JobStatus is how far a job is.
 type JobStatus string
 
+// JobRejects is how many rejects of a job are kept, at most.
+const JobRejects = 10_000
+
 // What a job can be. An export is done when it is made.
 const (
 	JobWaits   JobStatus = "waits" // for its file

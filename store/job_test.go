@@ -60,7 +60,7 @@ func TestUpload(t *testing.T) {
 		file := make([]byte, 100_000)
 		rand.Read(file)
 		s, tn, j := withJob(t, url, store.Options{}, file)
-		if _, err := s.Receive(t.Context(), tn, j, 5, int64(len(file)), []byte("again")); certstate.ErrorCode(err) != certstate.Conflict {
+		if _, err := s.Receive(t.Context(), tn, j, 5, int64(len(file)), []byte("again")); certstate.ErrorCode(err) != certstate.Unsatisfiable {
 			t.Error(err)
 		}
 		w, err := s.BeginWork(t.Context(), idle)

@@ -35,7 +35,7 @@ var DefaultUploadLimits = UploadLimits{2 << 30, 8 << 30}
 
 // Receive keeps the next piece of a job's file: the octets from at on, of size in
 // all. It returns how many octets are there now; with the last of them the job is
-// ready to be worked on. It fails with Conflict if other octets are expected, or
+// ready to be worked on. It fails with Unsatisfiable if other octets are expected, or
 // another size, or none at all.
 func (s *Store) Receive(ctx context.Context, t Tenant, j *Job, at, size int64, data []byte) (octets int64, err error) {
 	if err := s.roomFor(ctx, t, size-at); err != nil {
@@ -68,7 +68,7 @@ func (s *Store) Receive(ctx context.Context, t Tenant, j *Job, at, size int64, d
 	return octets, nil
 }
 
-var errNotExpected = certstate.Errorf(certstate.Conflict, "Content-Range", "Another part of the file is expected, or none any more: nextExpectedRanges says which.")
+var errNotExpected = certstate.Errorf(certstate.Unsatisfiable, "Content-Range", "Another part of the file is expected, or none any more: nextExpectedRanges says which.")
 
 // roomFor fails if so many octets are more than may wait.
 func (s *Store) roomFor(ctx context.Context, t Tenant, more int64) error {

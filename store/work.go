@@ -13,13 +13,13 @@ import (
 // need no fence: a job that is done again finds what it did there.
 
 // WorkLease is how long a server that is silent keeps a job.
-const WorkLease = 30 * time.Second
+const WorkLease = 15 * time.Second
 
 // Work is a job that this server works on.
 type Work struct {
 	Tenant Tenant
-	Job    *Job // as it was when the work began: Told is what the last who worked on it told
-	fence  int64
+	Job    *Job  // as it was when the work began: Told is what the last who worked on it told
+	Begins int64 // how often a server began with it
 }
 
 // ErrNotMine says that a job was deleted, has expired, or went to another server.
@@ -101,7 +101,7 @@ func (s *Store) takeWork(ctx context.Context, t Tenant, id string) (w *Work, err
 			return err
 		}
 		w = &Work{Tenant: t, Job: j}
-		if err := tx.row("SELECT fence FROM job WHERE part = $1 AND tenant = $2 AND id = $3", t.part(), t.no, id).Scan(&w.fence); err != nil {
+		if err := tx.row("SELECT fence FROM job WHERE part = $1 AND tenant = $2 AND id = $3", t.part(), t.no, id).Scan(&w.Begins); err != nil {
 			return err
 		}
 		_, err = tx.exec("DELETE FROM reject WHERE part = $1 AND tenant = $2 AND job = $3", t.part(), t.no, id)
@@ -141,11 +141,11 @@ func (s *Store) LeaveWork(ctx context.Context, w *Work) error {
 func (s *Store) tellWork(ctx context.Context, w *Work, set string, args func(now int64) []any, no int, rejects []string) error {
 	t := w.Tenant
 	err := s.doIn(ctx, t, func(tx *tx) error {
-		n, err := tx.exec("UPDATE job SET "+set+" WHERE part = $1 AND tenant = $2 AND id = $3 AND status = 'runs' AND holder = $4 AND fence = $5", append([]any{t.part(), t.no, w.Job.ID, s.name, w.fence}, args(tx.now.Ticks)...)...)
+		n, err := tx.exec("UPDATE job SET "+set+" WHERE part = $1 AND tenant = $2 AND id = $3 AND status = 'runs' AND holder = $4 AND fence = $5", append([]any{t.part(), t.no, w.Job.ID, s.name, w.Begins}, args(tx.now.Ticks)...)...)
 		if err == nil && n == 0 {
 			return undone{ErrNotMine}
 		}
-		for i := 0; i < len(rejects) && no+i <= jobRejects && err == nil; i++ {
+		for i := 0; i < len(rejects) && no+i <= JobRejects && err == nil; i++ {
 			_, err = tx.exec("INSERT INTO reject (part, tenant, job, no, told) VALUES ($1, $2, $3, $4, $5)", t.part(), t.no, w.Job.ID, no+i, rejects[i])
 		}
 		return err

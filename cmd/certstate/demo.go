@@ -116,6 +116,7 @@ func (a *app) runDemo(ctx context.Context, set *demoSettings, log *slog.Logger) 
 	if err := d.announce(a, set.Data, caFile); err != nil {
 		return err
 	}
+	defer work(ctx, db, log)()
 	return listen(ctx, l, 0, certs, handler, drain, log)
 }
 

@@ -119,25 +119,9 @@ func (set *importSettings) check() error {
 	return errors.Join(set.readColumns(), set.readPassword())
 }
 
-func (set *importSettings) readColumns() error {
-	set.Columns = map[string]string{}
-	for _, text := range set.column {
-		header, property, ok := strings.Cut(text, "=")
-		n, known := certstate.Lookup(property)
-		switch {
-		case !ok || header == "":
-			return fmt.Errorf("--column %q is not HEADER=property", text)
-		case property == "":
-		case !known && certstate.Suggest(property) != "":
-			return fmt.Errorf("--column %s: there is no property %q: is it %s?", text, property, certstate.Suggest(property))
-		case !known:
-			return fmt.Errorf("--column %s: there is no property %q: certstate fields lists them", text, property)
-		case certstate.Properties[n].Is(certstate.Computed):
-			return fmt.Errorf("--column %s: the register sets %s itself", text, property)
-		}
-		set.Columns[header] = property
-	}
-	return nil
+func (set *importSettings) readColumns() (err error) {
+	set.Columns, err = intake.ParseColumns("--column", set.column)
+	return err
 }
 
 func (set *importSettings) readPassword() error {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 
 	"certstate/api"
 	"certstate/auth"
+	"certstate/intake"
 	"certstate/store"
 )
 
@@ -66,7 +68,8 @@ func (a *app) runServer(ctx context.Context, set *settings, log *slog.Logger) (e
 		}
 	}
 	db, err := store.Open(ctx, set.Database, store.Options{Serve: true, Log: log, ReadDatabase: set.ReadDatabase,
-		History: time.Duration(set.HistoryDays) * 24 * time.Hour, Repeats: time.Duration(set.RepeatMinutes) * time.Minute})
+		History: time.Duration(set.HistoryDays) * 24 * time.Hour, Repeats: time.Duration(set.RepeatMinutes) * time.Minute,
+		Uploads: store.UploadLimits{Tenant: int64(set.UploadTenant) << 20, Total: int64(set.UploadTotal) << 20}})
 	if err != nil {
 		return err
 	}
@@ -86,6 +89,7 @@ func (a *app) runServer(ctx context.Context, set *settings, log *slog.Logger) (e
 	if err != nil {
 		return fmt.Errorf("%w: choose another address with --listen", err)
 	}
+	defer work(ctx, db, log)()
 	log.Info("serving", "address", l.Addr().String(), "base_url", set.BaseURL, "tls", certs != nil, "version", buildVersion())
 	drain := func() {
 		server.Drain()
@@ -93,6 +97,18 @@ func (a *app) runServer(ctx context.Context, set *settings, log *slog.Logger) (e
 	}
 	defer reportOnSignal(log, server.Waiting)()
 	return listen(ctx, l, set.Connections, certs, server, drain, log)
+}
+
+// work has the server work on import jobs until stop is called.
+func work(ctx context.Context, db *store.Store, log *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	worker := intake.Worker{Store: db, Log: log}
+	var running sync.WaitGroup
+	running.Go(func() { worker.Run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // newAPI joins the rooms: store, auth, api.

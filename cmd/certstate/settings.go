@@ -31,6 +31,8 @@ type settings struct {
 	TLSKey        string   // PEM file
 	HistoryDays   int      // how long changes and past versions are kept, 0 for ever
 	RepeatMinutes int      // how long after it was first sent a request may be repeated, 0 for never
+	UploadTenant  int      // MiB of a tenant's uploads that wait to be read
+	UploadTotal   int      // MiB of all tenants' together
 	Connections   int      // at once; 0: defaultConns
 	InFlight      int      // see api.Config; 0: api.DefaultInFlight
 	BehindProxy   bool     // plain HTTP on an address that is not loopback
@@ -56,6 +58,8 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.BoolVar(&s.BehindProxy, "behind-proxy", false, "serve plain HTTP on an address that is not loopback: a proxy in front does TLS")
 	f.IntVar(&s.HistoryDays, "history-days", 400, "how many `days` changes and past versions of records are kept, 0 for ever")
 	f.IntVar(&s.RepeatMinutes, "repeatability-minutes", repeatMinutes, "how many `minutes` after it was first sent a request may be sent again (Repeatability-Request-ID), 0 for never")
+	f.IntVar(&s.UploadTenant, "upload-tenant-mb", int(store.DefaultUploadLimits.Tenant>>20), "how many `MiB` of files that import jobs upload may be in the database at once for a tenant, which is the largest file")
+	f.IntVar(&s.UploadTotal, "upload-total-mb", int(store.DefaultUploadLimits.Total>>20), "how many `MiB` of such files there may be for all tenants")
 	f.IntVar(&s.InFlight, "in-flight", 0, "how many `requests` that read, and as many that write, are worked on or wait at once; more get 503 with Retry-After (default: 256 for each processor, at least 512)")
 	f.IntVar(&s.Connections, "connections", 0, "how many `connections` there may be at once; idle ones make room for new ones (default: 2048 for each processor, at least 4096)")
 	throttleFlag(f, &s.Throttle)
@@ -126,6 +130,9 @@ func (s *settings) check() error {
 	}
 	if s.RepeatMinutes < 0 || s.RepeatMinutes > maxRepeatMinutes {
 		fail("--repeatability-minutes %d: give a number of minutes up to %d, or 0 to remember no requests", s.RepeatMinutes, maxRepeatMinutes)
+	}
+	if s.UploadTenant < 1 || s.UploadTotal < s.UploadTenant {
+		fail("--upload-tenant-mb %d, --upload-total-mb %d: give a number of MiB from 1 up, and the second not less than the first", s.UploadTenant, s.UploadTotal)
 	}
 	if s.Connections < 0 {
 		fail("--connections %d: give a number from 1 up, or 0 for the default", s.Connections)

@@ -1,0 +1,197 @@
+package faults
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"certstate"
+	"certstate/store/storetest"
+)
+
+// An import job outlives its servers: all are killed while its file is uploaded, and
+// twice while it is brought in. Uploads go on where they were, at any server; a
+// server takes the job up, and in the end each row is a record, once, and counted.
+func TestImportJobKilled(t *testing.T) {
+	t.Parallel()
+	const rows = 30_000
+	storetest.EachEngine(t, func(t *testing.T, url string) {
+		t.Parallel()
+		r := newRegister(t, url)
+		servers := []*server{r.serve(t)}
+		if strings.HasPrefix(url, "postgres") {
+			servers = append(servers, r.serve(t))
+		}
+		j := createJob(t, r, servers)
+		file := manyRows(rows)
+		for at, half := int64(0), int64(len(file)/2); at < int64(len(file)); {
+			to := min(at+700_000, int64(len(file)))
+			j.put(t, file[at:to], at, int64(len(file)))
+			if at < half && to >= half {
+				restartAll(t, servers)
+				to = j.next(t)
+			}
+			at = to
+		}
+		for last, kills := 0, 0; kills < 2; kills++ {
+			before := j.await(t, func(job importJob) bool { return job.Created+job.Present > last })
+			restartAll(t, servers)
+			if last = before.Created + before.Present; before.Status != "inProgress" {
+				t.Fatalf("nobody was at work when it was killed: %+v", before)
+			}
+		}
+		job := j.await(t, func(job importJob) bool { return job.Status != "notStarted" && job.Status != "inProgress" })
+		// What was written in the last moment before a kill is counted as there already.
+		if job.Status != "completed" || job.Created+job.Present != rows || job.Created < rows/2 || job.Rejected != 1 || job.Rows != rows+1 {
+			t.Errorf("the job ended as %+v", job)
+		}
+		changes, err := r.changes(t.Context())
+		if err != nil || len(changes) != rows {
+			t.Errorf("%d changes, %v, want %d", len(changes), err, rows)
+		}
+		ids := map[string]bool{}
+		for _, c := range changes {
+			if ids[c.ID] || c.Kind != certstate.CreatedKind {
+				t.Fatalf("%s is there twice", c.ID)
+			}
+			ids[c.ID] = true
+		}
+		var left struct{ Value []map[string]any }
+		j.get(t, j.servers[0].url+importJobs+"/"+j.id+"/rejected", &left)
+		if len(left.Value) != 1 || left.Value[0]["line"] != float64(rows+1) {
+			t.Errorf("left out: %v", left.Value)
+		}
+	})
+}
+
+const importJobs = "/beta/deviceManagement/certstate.importJobs"
+
+// manyRows are records as lines, and one line that is none.
+func manyRows(n int) []byte {
+	var b bytes.Buffer
+	for i := range n {
+		fmt.Fprintf(&b, `{"id":"r%d","managedDeviceDisplayName":"LAPTOP-%d","certificateThumbprint":"%040X"}`+"\n", i, i, i)
+	}
+	b.WriteString("{\"id\":7}\n")
+	return b.Bytes()
+}
+
+// importJob is what the test reads of a job.
+type importJob struct {
+	ID, Status, UploadURL string
+	NextExpectedRanges    []string
+	Created               int   `json:"createdCount"`
+	Present               int   `json:"presentCount"`
+	Rejected              int   `json:"rejectedCount"`
+	Rows                  int64 `json:"rowCount"`
+}
+
+// jobClient asks one server after another.
+type jobClient struct {
+	r       *register
+	servers []*server
+	id      string
+	upload  string // below a server's root
+	asked   int
+}
+
+func createJob(t *testing.T, r *register, servers []*server) *jobClient {
+	t.Helper()
+	c := &jobClient{r: r, servers: servers}
+	var job importJob
+	status, err := c.send(http.MethodPost, servers[0].url+importJobs, strings.NewReader(`{"fileName":"rows.ndjson"}`), http.Header{"Content-Type": {"application/json"}}, &job)
+	if err != nil || status != http.StatusCreated {
+		t.Fatal(status, err)
+	}
+	c.id, c.upload = job.ID, strings.TrimPrefix(job.UploadURL, servers[0].url)
+	return c
+}
+
+func (c *jobClient) send(method, url string, body io.Reader, header http.Header, to any) (status int, err error) {
+	req, err := http.NewRequest(method, url, body)
+	if err != nil {
+		return 0, err
+	}
+	if header != nil {
+		req.Header = header
+	}
+	if !strings.Contains(url, "sig=") {
+		req.Header.Set("Authorization", "Bearer "+c.r.bearer())
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if res.StatusCode >= http.StatusBadRequest {
+		return res.StatusCode, errors.Join(err, fmt.Errorf("%s %s: %s", method, res.Status, text))
+	}
+	return res.StatusCode, errors.Join(err, json.Unmarshal(text, to))
+}
+
+func (c *jobClient) server() *server {
+	c.asked++
+	return c.servers[c.asked%len(c.servers)]
+}
+
+func (c *jobClient) get(t *testing.T, url string, to any) {
+	t.Helper()
+	if _, err := c.send(http.MethodGet, url, nil, http.Header{}, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// put uploads a range.
+func (c *jobClient) put(t *testing.T, part []byte, at, size int64) {
+	t.Helper()
+	header := http.Header{"Content-Range": {fmt.Sprintf("bytes %d-%d/%d", at, at+int64(len(part))-1, size)}}
+	if _, err := c.send(http.MethodPut, c.server().url+c.upload, bytes.NewReader(part), header, &importJob{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// next is which octet is expected next.
+func (c *jobClient) next(t *testing.T) (at int64) {
+	t.Helper()
+	var job importJob
+	c.get(t, c.server().url+c.upload, &job)
+	if _, err := fmt.Sscanf(strings.Join(job.NextExpectedRanges, " "), "%d-", &at); err != nil {
+		t.Fatal(job, err)
+	}
+	return at
+}
+
+// await waits until a job is as it should be.
+func (c *jobClient) await(t *testing.T, as func(importJob) bool) (job importJob) {
+	t.Helper()
+	for deadline := time.Now().Add(4 * patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		job = importJob{}
+		c.get(t, c.server().url+importJobs+"/"+c.id, &job)
+		if as(job) {
+			return job
+		}
+	}
+	t.Fatalf("the job stays %+v", job)
+	return job
+}
+
+func restartAll(t *testing.T, servers []*server) {
+	t.Helper()
+	var errs []error
+	for _, s := range servers {
+		errs = append(errs, s.kill())
+	}
+	for _, s := range servers {
+		errs = append(errs, s.start())
+	}
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
