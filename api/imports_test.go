@@ -392,3 +392,44 @@ func TestUploadIsCut(t *testing.T) {
 		t.Error(status, string(answer))
 	}
 }
+
+// A report that was exported is brought in by a job, as it was downloaded: the records
+// of another register are those of the first, in all that the report tells.
+func TestReportComesBack(t *testing.T) {
+	h := start(t)
+	works(t, h)
+	var file strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&file, `{"managedDeviceDisplayName":"=D%d","certificateSerialNumber":"00%d","certificateThumbprint":"%040X","certificateRevokeStatus":"%s","certificateKeyUsages":%d,"certificateExpirationDateTime":"2027-01-01T00:00:%02dZ"}`+"\n",
+			i, i, i, []string{"none", "pending", "issued", "failed", "revoked"}[i%5], i, i%60)
+	}
+	if job := ended(t, h, uploaded(t, h, `{}`, []byte(file.String()), 1<<20)); job["createdCount"] != 300.0 {
+		t.Fatal(counted(job))
+	}
+	report := func(who string) (text string, archived []byte) {
+		_, job := askJSON(t, h, who, http.MethodPost, exportJobsPath, `{"reportName":"AllDeviceCertificates"}`)
+		_, job = askJSON(t, h, who, http.MethodGet, fmt.Sprintf("%s/%s", exportJobsPath, job["id"]), "")
+		res, err := http.Get(job["url"].(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if archived, err = io.ReadAll(res.Body); err != nil {
+			t.Fatal(err)
+		}
+		return unzipped(t, job, ".csv"), archived
+	}
+	want, archived := report("writer")
+	_, job := askJSON(t, h, "other-tenant", http.MethodPost, importJobsPath, `{"fileName":"report.zip"}`)
+	if status, answer := putRange(t, job["uploadUrl"].(string), bytes.NewReader(archived), 0, len(archived)-1, len(archived)); status != http.StatusCreated {
+		t.Fatal(status, string(answer))
+	}
+	for deadline := time.Now().Add(30 * time.Second); job["status"] != "completed"; time.Sleep(10 * time.Millisecond) {
+		if _, job = askJSON(t, h, "other-tenant", http.MethodGet, fmt.Sprintf("%s/%s", importJobsPath, job["id"]), ""); time.Now().After(deadline) {
+			t.Fatal(counted(job))
+		}
+	}
+	if got, _ := report("other-tenant"); got != want || job["rejectedCount"] != 0.0 {
+		t.Errorf("%s\n%.600s\nwant\n%.600s", counted(job), got, want)
+	}
+}

@@ -154,6 +154,9 @@ func resource(p odata.Path) (pattern, key string, err error) {
 	if len(p.Segments) == 1 && strings.EqualFold(p.Segments[0], batch) {
 		return batch, "", nil
 	}
+	if isExport(p.Segments) { // which Graph has in both versions
+		return jobResource(exportJobs, p.Segments[3:])
+	}
 	if p.Version != "beta" {
 		return "", "", nothingAt(p.Segments)
 	}
@@ -166,8 +169,6 @@ func resource(p odata.Path) (pattern, key string, err error) {
 		return "", "", noSegment(p.Segments[0])
 	case len(p.Segments) == 1:
 		return roots[root], "", nil
-	case roots[root] == singleton && strings.EqualFold(p.Segments[1], odata.Reports) && len(p.Segments) > 2 && strings.EqualFold(p.Segments[2], odata.ExportJobs):
-		return jobResource(exportJobs, p.Segments[3:])
 	case roots[root] == singleton && strings.EqualFold(p.Segments[1], odata.ImportJobs):
 		return jobResource(importJobs, p.Segments[2:])
 	case roots[root] != singleton || !strings.EqualFold(p.Segments[1], odata.Collection):
@@ -189,6 +190,11 @@ func resource(p odata.Path) (pattern, key string, err error) {
 		return delta, "", nil
 	}
 	return record, rest[0], nil
+}
+
+// isExport reports whether a path begins with that of the export jobs.
+func isExport(segments []string) bool {
+	return len(segments) > 2 && strings.EqualFold(strings.Join(segments[:3], "/"), exportJobs)
 }
 
 // jobResource matches what stands after the name of a collection of jobs.

@@ -147,3 +147,15 @@ func TestFiles(t *testing.T) {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
 }
+
+// What goes wrong beside the caller, on data that nobody foresaw, is the caller's: a
+// server must outlive it.
+func TestPanicIsTheCallers(t *testing.T) {
+	in := open(t, storetest.Engines[0].URL(t))
+	defer func() {
+		if p := recover(); p == nil || !strings.Contains(fmt.Sprint(p), "nil pointer") {
+			t.Error(p)
+		}
+	}()
+	_, _ = in.Rows(t.Context(), slices.Values([]ingest.Row{{Line: 1}})) // no record, and no fault
+}

@@ -2,8 +2,10 @@ package intake
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"runtime"
+	"runtime/debug"
 
 	"certstate/edm"
 	"certstate/ingest"
@@ -23,6 +25,8 @@ type result struct {
 	task
 	rows    []ingest.Row
 	entries []store.Entry
+
+	panicked string // what went wrong, with where; "": nothing
 }
 
 // results are those of the tasks, in their order, while Jobs of them are worked on.
@@ -37,6 +41,9 @@ func (i *Intake) results(ctx context.Context, tasks iter.Seq[task]) iter.Seq[res
 		for next := range queue {
 			select {
 			case r := <-next:
+				if r.panicked != "" {
+					panic(r.panicked) // for whoever runs the intake, who may know what to do
+				}
 				if !yield(r) {
 					return
 				}
@@ -78,8 +85,13 @@ func (i *Intake) jobs() int {
 }
 
 // result does what needs no database.
-func (i *Intake) result(t task) result {
-	r := result{task: t}
+func (i *Intake) result(t task) (r result) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+		}
+	}()
+	r = result{task: t}
 	if t.fault != nil {
 		return r
 	}

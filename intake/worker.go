@@ -132,7 +132,11 @@ func (w *Worker) do(ctx context.Context, work *store.Work) {
 	status := store.JobDone
 	if err != nil {
 		status = store.JobFailed
-		w.Log.Warn("an import job failed", "tenant", work.Tenant.ID, "job", work.Job.ID, "error", whatFailed(err))
+		why := whatFailed(err)
+		if errors.Is(err, errPanic) || errors.As(err, new(unwritten)) {
+			why = err.Error() // nothing of the file
+		}
+		w.Log.Warn("an import job failed", "tenant", work.Tenant.ID, "job", work.Job.ID, "error", why)
 	}
 	if err := r.end(after, status, whatFailed(err)); err != nil && !errors.Is(err, store.ErrNotMine) {
 		w.Log.Warn("the end of an import job was not told: it is done again", "job", work.Job.ID, "error", err)

@@ -64,7 +64,7 @@ Exit codes: 0 done, 1 failed, 2 wrong flags, a wrong filter among them.`,
 		set.options[o.option] = f.String(o.flag, "", o.help)
 	}
 	f.StringVar(&set.format, "format", "csv", "`form` of the file: csv or ndjson")
-	f.StringVar(&set.columns, "columns", "", "`intune` for the columns of Intune's reports on certificates (csv)")
+	f.StringVar(&set.columns, "columns", "", "`report` whose columns to write: "+strings.Join(reportNames(), ", ")+", or intune for all that Intune's have (csv)")
 	f.BoolVar(&set.bom, "bom", false, "begin with a byte order mark, by which Excel knows UTF-8 (csv)")
 	f.StringVarP(&set.output, "output", "o", "-", "`file` to write, - for standard output")
 	return cmd
@@ -85,8 +85,8 @@ func (set *exportSettings) check() (tenant string, q odata.Query, table *odata.T
 		err = fmt.Errorf("--format %q is not one of csv, ndjson", set.format)
 	case form.Name != "csv" && (set.bom || set.columns != ""):
 		err = errors.New("--bom and --columns are for --format csv")
-	case set.columns != "" && set.columns != "intune":
-		err = fmt.Errorf("--columns %q is not intune", set.columns)
+	case set.columns != "" && set.report() == nil:
+		err = fmt.Errorf("--columns %q is not one of intune, %s", set.columns, strings.Join(reportNames(), ", "))
 	case set.columns != "" && *set.options["$select"] != "":
 		err = errors.New("--columns and --select both say which columns there are: give one of them")
 	}
@@ -98,7 +98,7 @@ func (set *exportSettings) check() (tenant string, q odata.Query, table *odata.T
 	}
 	table = odata.NewTable(form, &q)
 	if set.columns != "" {
-		table.Columns = reportColumns()
+		table.Columns = reportColumns(set.report())
 	}
 	return tenant, q, table, nil
 }
@@ -113,7 +113,7 @@ func (set *exportSettings) query() (odata.Query, error) {
 	}
 	switch {
 	case set.columns != "":
-		values.Set("$select", strings.Join(reportProperties(), ","))
+		values.Set("$select", strings.Join(reportProperties(set.report()), ","))
 	case strings.TrimSpace(values.Get("$select")) == "*":
 		values.Set("$select", strings.Join(allProperties(), ","))
 	}
@@ -135,19 +135,34 @@ func allProperties() (names []string) {
 	return names
 }
 
-// reportProperties are those that Intune's reports have a column for.
-func reportProperties() (names []string) {
-	for i := range ingest.Columns {
-		if name := ingest.Columns[i].Property; name != "" && !slices.Contains(names, name) {
+// report is the one whose columns are asked for, nil if there is none.
+func (set *exportSettings) report() *ingest.Report {
+	if set.columns == "intune" {
+		return ingest.ReportOf("CertificatesByRAPolicy") // which has the other's columns too
+	}
+	return ingest.ReportOf(set.columns)
+}
+
+func reportNames() (names []string) {
+	for i := range ingest.Reports {
+		names = append(names, ingest.Reports[i].Name)
+	}
+	return names
+}
+
+// reportProperties are those that a report has a column for.
+func reportProperties(r *ingest.Report) (names []string) {
+	for i := range r.Columns {
+		if name := r.Columns[i].Property; name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-func reportColumns() (columns []odata.TableColumn) {
-	for i := range ingest.Columns {
-		columns = append(columns, odata.TableColumn{Name: ingest.Columns[i].Name, Text: ingest.Columns[i].Value})
+func reportColumns(r *ingest.Report) (columns []odata.TableColumn) {
+	for i := range r.Columns {
+		columns = append(columns, odata.TableColumn{Name: r.Columns[i].Name, Text: r.Columns[i].Value})
 	}
 	return columns
 }
