@@ -336,6 +336,8 @@ func (x *exchange) log() {
 		if p.TokenID != "" {
 			attrs = append(attrs, slog.String("token_id", p.TokenID))
 		}
+	} else if x.tenant.ID != "" { // by a signed URL
+		attrs = append(attrs, slog.String("tenant", x.tenant.ID))
 	}
 	if x.clientID != x.id {
 		attrs = append(attrs, slog.String("client_request_id", x.clientID))

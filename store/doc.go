@@ -25,6 +25,10 @@
 // its change: which version it was answered with. From that the same request has
 // the same answer (repeat.go).
 //
+// Jobs that clients ask for and come back for are rows beside the records (job.go):
+// exports name a change, imports keep their file encrypted (upload.go) until a server has
+// worked on it under a lease (work.go).
+//
 // What one engine does otherwise than another is in its dialect (dialect.go): data
 // and small functions, no statement twice. Several servers write to one
 // PostgreSQL database: there the lock of the part's row in seq does what SQLite's
