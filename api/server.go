@@ -188,7 +188,7 @@ func (x *exchange) serve() error {
 // representation is what $format asks for or, without it, Accept.
 func (x *exchange) representation() (odata.Representation, error) {
 	if format, given := odata.Format(x.r.URL.RawQuery); given {
-		return odata.ParseFormat(format)
+		return odata.ParseFormat(format, x.route.tables())
 	}
 	return odata.Accept(strings.Join(x.r.Header.Values("Accept"), ","))
 }

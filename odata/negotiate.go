@@ -57,15 +57,20 @@ func Accept(header string) (Representation, error) {
 }
 
 // ParseFormat reads the value of $format: json in any case, or a media type as
-// in Accept, which it overrules (OData Protocol §11.2.12).
-func ParseFormat(value string) (Representation, error) {
+// in Accept, which it overrules (OData Protocol §11.2.12). tables says that the forms
+// of lines are had too, which [TableFormOf] knows.
+func ParseFormat(value string, tables bool) (Representation, error) {
 	if strings.EqualFold(value, "json") {
 		return Representation{}, nil
 	}
 	if mt, params, err := mime.ParseMediaType(value); err == nil && mt == jsonType {
 		return representation("$format", params)
 	}
-	return Representation{}, UnknownFormat(value, "json, or application/json with the parameters odata.metadata and IEEE754Compatible")
+	known := "json"
+	if tables {
+		known += ", csv, ndjson"
+	}
+	return Representation{}, UnknownFormat(value, known+", or application/json with the parameters odata.metadata and IEEE754Compatible")
 }
 
 // UnknownFormat refuses a value of $format as Accept would be refused.
