@@ -94,8 +94,13 @@ func (i *Intake) Files(ctx context.Context, in *ingest.Input) (Totals, error) {
 // Rows brings rows in. A row whose Err is [ingest.ErrRead] ends it with that error,
 // once all before it are in. The rows are asked for by a goroutine of their own.
 func (i *Intake) Rows(ctx context.Context, rows iter.Seq[ingest.Row]) (Totals, error) {
+	return i.Pieces(ctx, ingest.Pieces(rows))
+}
+
+// Pieces brings the rows of pieces in, as Rows.
+func (i *Intake) Pieces(ctx context.Context, pieces iter.Seq[ingest.Piece]) (Totals, error) {
 	return i.run(ctx, func(yield func(task) bool) {
-		for piece := range ingest.Pieces(rows) {
+		for piece := range pieces {
 			if !yield(task{piece: piece}) {
 				return
 			}

@@ -146,15 +146,20 @@ func elements(dec *jsontext.Decoder, what string, read func() error) error {
 func isAnnotation(name string) bool { return strings.Contains(name, "@") }
 
 type decoder struct {
-	dec  *jsontext.Decoder
-	body Body
+	dec     *jsontext.Decoder
+	body    Body
+	lenient bool // pass over what is unknown
 }
 
 func (d *decoder) member(name string) error {
+	i, ok := certstate.Lookup(name)
+	if !ok && d.lenient {
+		_, err := d.dec.ReadValue()
+		return badJSON(err)
+	}
 	if base, term, found := strings.Cut(name, "@"); found {
 		return d.annotation(base, term)
 	}
-	i, ok := certstate.Lookup(name)
 	if !ok {
 		return d.unknown(name)
 	}
@@ -221,6 +226,9 @@ func skipValue(dec *jsontext.Decoder, tok jsontext.Token) error {
 
 // badJSON turns a decoder's failure into what the client may read.
 func badJSON(err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, jsontext.ErrDuplicateName) {
 		return certstate.Errorf(certstate.Invalid, pointerName(err), "The request body has the member '%s' more than once.", pointerName(err))
 	}

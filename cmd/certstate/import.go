@@ -24,13 +24,14 @@ type importSettings struct {
 	column                   []string
 	report                   string
 	upnFrom, passwordFile    string
+	pull                     pullSettings
 }
 
 func (a *app) importRecords() *cobra.Command {
 	var set importSettings
 	cmd := &cobra.Command{
-		Use:   "import FILE...",
-		Short: "Bring in certificates, reports and records from files",
+		Use:   "import FILE... | --from-graph URL",
+		Short: "Bring in certificates, reports and records from files, or from a Graph tenant",
 		Long: `Bring in what is there: certificates, Intune's reports, tables and records. FILE is
 a file, a folder with all that is in it, a pattern in quotes, an archive (tar, zip,
 gzip), or - for standard input. What a file is, its content says, or --format:
@@ -58,6 +59,13 @@ What cannot be brought in is left out and named with its place, the reason and t
 cure, on standard error and in --report; the rest goes in. Each thousand or so is
 durable at once.
 
+With --from-graph all records of a Graph tenant, or of another register, are read
+through its API, and keep their ids; of a register also what Graph does not have, the
+certificates included. Waits that the service asks for are kept to, and cut connections
+mended. --resume FILE keeps how far it got, so that a pull that was ended goes on there;
+without it all is read again. Authority, token endpoint and scope are Entra's for
+Graph; for a register give its issuer's.
+
 With --dry-run nothing is written, and all is said that would be. Thousands at a time
 are tried and undone: what occurs twice in the input may be counted twice.
 
@@ -68,9 +76,15 @@ Exit codes: 0 all brought in, 1 failed, 2 wrong flags, 3 something was left out.
 		Example: `  certstate import --tenant $TENANT --database sqlite:/var/lib/certstate/register.db devices/
   certstate import --tenant $TENANT --device-from cn '/etc/pki/issued/*.pem' old.tar.gz
   certstate import --tenant $TENANT AllDeviceCertificates_8d9f.zip --report rejected.csv
+  certstate import --tenant $TENANT --from-graph https://graph.microsoft.com --client-id $APP --client-secret-file secret --resume pull.json
   certstate import --tenant $TENANT --column Computer=managedDeviceDisplayName --column Notes= assets.csv --dry-run
   curl -s https://ca.example/roots.pem | certstate import --tenant $TENANT --device ca --authorities -`,
-		Args: arguments(cobra.MinimumNArgs(1)),
+		Args: arguments(func(cmd *cobra.Command, args []string) error {
+			if set.pull.from != "" || a.env[envName("from-graph")] != "" {
+				return cobra.NoArgs(cmd, args)
+			}
+			return cobra.MinimumNArgs(1)(cmd, args)
+		}),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runImport(cmd, &set, args) },
 	}
 	f := cmd.Flags()
@@ -88,6 +102,7 @@ Exit codes: 0 all brought in, 1 failed, 2 wrong flags, 3 something was left out.
 	f.StringVar(&set.upnFrom, "upn-from", "san", "`where` a certificate's user principal name is: san (its alternative names) or none")
 	f.BoolVar(&set.Naming.Authorities, "authorities", false, "bring in the certificates of authorities too")
 	f.StringVar(&set.passwordFile, "password-file", "", "`file` with the password of PKCS#12 files")
+	set.pull.flags(f)
 	return cmd
 }
 
@@ -116,6 +131,10 @@ func (set *importSettings) check() error {
 	set.Naming.UPN = set.upnFrom == "san"
 	set.By = certstate.Cause{Actor: "certstate import", Reason: set.reason}
 	set.UpdateCure = "--update has it take what the file says"
+	if set.pull.from != "" {
+		set.UpdateCure = "--update has it take what the service says"
+		return set.pull.check()
+	}
 	return errors.Join(set.readColumns(), set.readPassword())
 }
 
@@ -137,7 +156,13 @@ func (a *app) runImport(cmd *cobra.Command, set *importSettings, files []string)
 	if err := set.check(); err != nil {
 		return usageError{err}
 	}
-	in, err := ingest.NewInput(cmd.InOrStdin(), files)
+	i := importer{stdout: a.stdout, stderr: a.err, Intake: intake.Intake{Settings: set.Settings}}
+	var in *ingest.Input
+	if set.pull.from != "" {
+		i.pull, err = set.pull.open(cmd.Context(), set.database, set.tenant, a)
+	} else {
+		in, err = ingest.NewInput(cmd.InOrStdin(), files)
+	}
 	if err != nil {
 		return err
 	}
@@ -159,7 +184,7 @@ func (a *app) runImport(cmd *cobra.Command, set *importSettings, files []string)
 	if err != nil {
 		return fmt.Errorf("%w Enrol it with: certstate tenant add %s", err, id)
 	}
-	i := importer{stdout: a.stdout, stderr: a.err, Intake: intake.Intake{Store: s, Tenant: t, Settings: set.Settings, Rejected: rejects.add}}
+	i.Store, i.Tenant, i.Rejected = s, t, rejects.add
 	err = i.run(cmd.Context(), in)
 	i.total()
 	if left := i.totals.Rejected; err == nil && left > 0 {

@@ -51,7 +51,7 @@ func TestImportKilled(t *testing.T) {
 				r := fillable(t, url)
 				for _, part := range []int{len(in.data) / 2, len(in.data) / 4 * 3} {
 					r.run(t, in.data, part)
-					if n := int64(len(r.records(t))); n == 0 || n >= in.rows {
+					if n := r.live(t); n == 0 || n >= in.rows {
 						t.Fatalf("killed in the middle, %d of %d records are there: the test saw nothing", n, in.rows)
 					}
 				}
@@ -109,7 +109,7 @@ func (r *register) run(t *testing.T, data []byte, upTo int) (out string) {
 		t.Errorf("the import takes no more: %v: %s", err, &stderr)
 	}
 	if upTo < len(data) {
-		for deadline := time.Now().Add(30 * time.Second); len(r.records(t)) == 0 && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(30 * time.Second); r.live(t) == 0 && time.Now().Before(deadline); {
 			time.Sleep(20 * time.Millisecond)
 		}
 		_ = cmd.Process.Kill()
@@ -129,17 +129,8 @@ func program(exe string, out io.Writer, args ...string) *exec.Cmd {
 // records are what is there, without what differs each time, and how often.
 func (r *register) records(t *testing.T) map[string]int {
 	t.Helper()
-	s, err := store.Open(t.Context(), r.url, store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	tn, err := s.Tenant(t.Context(), killTenant)
-	if err != nil {
-		t.Fatal(err)
-	}
 	m := map[string]int{}
-	_, err = s.List(t.Context(), tn, &odata.Query{Select: certstate.All}, store.Position{}, 1<<30, func(st *certstate.State) error {
+	r.each(t, func(st *certstate.State) {
 		var text []byte
 		for i := range certstate.Properties {
 			p := &certstate.Properties[i]
@@ -148,12 +139,47 @@ func (r *register) records(t *testing.T) map[string]int {
 			}
 		}
 		m[string(text)]++
-		return nil
 	})
+	return m
+}
+
+// with calls fn with the register and its tenant.
+func (r *register) with(t *testing.T, fn func(*store.Store, store.Tenant) error) {
+	t.Helper()
+	s, err := store.Open(t.Context(), r.url, store.Options{Patient: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m
+	defer s.Close()
+	tn, err := s.Tenant(t.Context(), killTenant)
+	if err == nil {
+		err = fn(s, tn)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// each calls fn for each record.
+func (r *register) each(t *testing.T, fn func(*certstate.State)) {
+	t.Helper()
+	r.with(t, func(s *store.Store, tn store.Tenant) error {
+		_, err := s.List(t.Context(), tn, &odata.Query{Select: certstate.All}, store.Position{}, 1<<30, func(st *certstate.State) error {
+			fn(st)
+			return nil
+		})
+		return err
+	})
+}
+
+// live is how many records there are.
+func (r *register) live(t *testing.T) (n int64) {
+	t.Helper()
+	r.with(t, func(s *store.Store, tn store.Tenant) (err error) {
+		n, err = s.Live(t.Context(), tn)
+		return err
+	})
+	return n
 }
 
 // manyLines are records, every other with an id.
@@ -182,20 +208,13 @@ func manyRows(n int) []byte {
 // manyCertificates is an archive of certificates, each a device's.
 func manyCertificates(t testing.TB, n int) []byte {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := newKey(t)
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for i := range n {
 		name := fmt.Sprintf("LAPTOP-%d", i)
-		template := &x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name + ".fleet.example"}, NotAfter: time.Unix(1<<31, 0)}
-		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = w.WriteHeader(&tar.Header{Name: "devices/" + name + ".der", Mode: 0o600, Size: int64(len(der))})
+		der := issued(t, key, name, i)
+		err := w.WriteHeader(&tar.Header{Name: "devices/" + name + ".der", Mode: 0o600, Size: int64(len(der))})
 		if _, e := io.Copy(w, bytes.NewReader(der)); err != nil || e != nil {
 			t.Fatal(errors.Join(err, e))
 		}
@@ -204,4 +223,24 @@ func manyCertificates(t testing.TB, n int) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+func newKey(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// issued is a certificate of a device.
+func issued(t testing.TB, key *ecdsa.PrivateKey, name string, n int) []byte {
+	t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(int64(n + 1)), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name + ".fleet.example"}, NotAfter: time.Unix(1<<31, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }

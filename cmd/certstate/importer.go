@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -14,18 +15,25 @@ import (
 type importer struct {
 	intake.Intake
 	stdout, stderr io.Writer
+	pull           *pull // nil: files are brought in
 	began, said    time.Time
 	totals         intake.Totals
+	fault          error // of keeping how far a pull got
 }
 
-// run brings the files in.
+// run brings the files, or what is pulled, in.
 func (i *importer) run(ctx context.Context, in *ingest.Input) (err error) {
 	i.began = time.Now()
 	i.said = i.began
 	i.Progress = i.progress
 	bring := func() error {
-		i.totals, err = i.Files(ctx, in)
-		return err
+		if i.pull == nil {
+			i.totals, err = i.Files(ctx, in)
+			return err
+		}
+		i.totals, err = i.Pieces(ctx, i.pull.pieces(ctx))
+		i.keep(&i.totals)
+		return errors.Join(err, i.fault)
 	}
 	if i.Settings.Dry {
 		return bring()
@@ -35,16 +43,28 @@ func (i *importer) run(ctx context.Context, in *ingest.Input) (err error) {
 
 // progress says how far it is, at most once in two seconds.
 func (i *importer) progress(t intake.Totals) {
+	i.keep(&t)
 	if time.Since(i.said) < 2*time.Second {
 		return
 	}
 	i.said = time.Now()
 	text := fmt.Sprintf("%s, %.0f a second", counts(&t), i.rate(&t))
-	if took := time.Since(i.began); t.Size > 0 && t.Read > 0 {
-		left := time.Duration(float64(took) * float64(t.Size-t.Read) / float64(t.Read))
-		text += fmt.Sprintf(", %d %%, %s left", 100*t.Read/t.Size, left.Round(time.Second))
+	done, all := t.Read, t.Size
+	if i.pull != nil {
+		done, all = i.pull.share(&t)
+	}
+	if took := time.Since(i.began); all > 0 && done > 0 {
+		left := time.Duration(float64(took) * float64(all-done) / float64(done))
+		text += fmt.Sprintf(", %d %%, %s left", 100*done/all, left.Round(time.Second))
 	}
 	fmt.Fprintln(i.stderr, text)
+}
+
+// keep keeps how far a pull got.
+func (i *importer) keep(t *intake.Totals) {
+	if i.pull != nil && !i.Settings.Dry && i.fault == nil {
+		i.fault = i.pull.durable(t)
+	}
 }
 
 // total says what became of everything.
@@ -78,7 +98,7 @@ func (i *importer) rate(t *intake.Totals) float64 {
 
 // noun is what is counted as left out: lines, where everything has them.
 func (i *importer) noun() string {
-	if i.totals.Certificates {
+	if i.pull != nil || i.totals.Certificates {
 		return ""
 	}
 	return " lines"
