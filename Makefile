@@ -83,8 +83,11 @@ bench-postgres: ## the store on PostgreSQL against statements written by hand, a
 bench-backup: ## a million records backed up under load and restored into each engine, beside a copy of the file
 	$(GO) run ./bench -backup -rows 1000000 -seconds 10
 
-bench-import: ## imports beside an INSERT of the same rows
-	$(GO) test ./cmd/certstate -run TestImportSpeed -import-rows 1000000 -timeout 1h -v
+ROWS ?= 1000000
+
+bench-import: ## ROWS rows, and a fifth as many certificates, beside an INSERT of the same; then killed and run again
+	$(GO) test ./cmd/certstate -run TestImportSpeed -import-rows $(ROWS) -timeout 2h -v
+	$(GO) test ./cmd/certstate -run 'TestImportKilled/.*/sqlite' -kill-rows $(ROWS) -timeout 2h -v
 
 bench-overload: ## ten times what the server can do for a minute, and a busy neighbour
 	$(GO) run ./bench -overload -seconds 60
@@ -114,5 +117,6 @@ soak: ## the slow tests; SOAK is how long a bearable load lasts
 	$(GO) test ./faults -run TestPowerCuts -power-cuts=600 -timeout 2h -v
 	$(GO) test ./faults -run TestPoints -point-rounds=50 -timeout 3h -v
 	$(GO) test ./faults -run 'TestStorage|TestCheckpoint|TestDatabase|TestClock' -count=10 -all-flaws -timeout 3h
+	$(GO) test ./cmd/certstate -run 'TestPull$$' -pull-rows=100000 -timeout 1h -v
 	$(MAKE) test-corpora
 	$(MAKE) fuzz FUZZTIME=15000000x
