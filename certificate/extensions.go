@@ -91,7 +91,7 @@ func (p *parser) extensionValue(r *der.Reader, read func(*parser, der.Element) b
 }
 
 func (p *parser) subjectKeyIdentifier(e der.Element) bool {
-	if !e.Is(der.OctetString) {
+	if !e.Is(der.OctetString) || e.Constructed {
 		return false
 	}
 	p.facts.SubjectKeyIdentifier = p.cut(upperHex(e.Body))
@@ -103,10 +103,11 @@ func (p *parser) authorityKeyIdentifier(e der.Element) bool {
 		return false
 	}
 	r := e.Children()
-	if id, ok := r.Context(0); ok {
+	id, ok := r.Context(0)
+	if ok && !id.Constructed {
 		p.facts.AuthorityKeyIdentifier = p.cut(upperHex(id.Body))
 	}
-	return true
+	return !ok || !id.Constructed
 }
 
 // cut shortens an identifier to what a property holds.
@@ -123,7 +124,7 @@ func (p *parser) cut(s string) string {
 // stands, digitalSignature 0x80 down to encipherOnly 0x01, and decipherOnly
 // 0x8000 (RFC 5280 §4.2.1.3).
 func (p *parser) keyUsage(e der.Element) bool {
-	if !e.Is(der.BitString) || len(e.Body) == 0 || e.Body[0] > 7 {
+	if !e.Is(der.BitString) || e.Constructed || len(e.Body) == 0 || e.Body[0] > 7 {
 		return false
 	}
 	p.facts.HasKeyUsages = true
@@ -145,8 +146,9 @@ func (p *parser) basicConstraints(e der.Element) bool {
 		return false
 	}
 	r := e.Children()
-	if ca, ok := r.Peek(); ok && ca.Is(der.Boolean) {
-		whole := !ca.Constructed && len(ca.Body) == 1 // X.690 §8.2
+	ca, ok := r.Peek()
+	if ok && ca.Class == der.Universal && ca.Tag == der.Boolean {
+		whole := ca.Is(der.Boolean) && len(ca.Body) == 1
 		p.facts.IsCA = whole && ca.Body[0] != 0
 		return whole
 	}

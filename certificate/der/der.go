@@ -58,8 +58,20 @@ type Element struct {
 	header      int    // octets before Body
 }
 
-// Is reports whether e has the universal tag.
-func (e Element) Is(tag int) bool { return e.Class == Universal && e.Tag == tag }
+// Is reports whether e has the universal tag, in a form that its type has.
+func (e Element) Is(tag int) bool { return e.Class == Universal && e.Tag == tag && e.formed() }
+
+// formed reports whether a universal type is written as it must be: single values
+// primitive, sequences and sets constructed. Strings may be either (X.690 §8).
+func (e Element) formed() bool {
+	switch e.Tag {
+	case Boolean, Integer, Null, OID, Enumerated:
+		return !e.Constructed
+	case Sequence, Set:
+		return e.Constructed
+	}
+	return true
+}
 
 // IsContext reports whether e has the context-specific tag.
 func (e Element) IsContext(tag int) bool { return e.Class == Context && e.Tag == tag }
@@ -141,6 +153,8 @@ func (r *Reader) found() string {
 		return "the end"
 	case err != nil:
 		return err.(*Error).Reason //nolint:errorlint // parse returns no other
+	case e.Class == Universal && !e.formed():
+		return TagName(e.Tag) + " in a form that it cannot have"
 	case e.Class == Universal:
 		return TagName(e.Tag)
 	}
