@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,8 @@ type Input struct {
 	paths []string
 	stdin io.Reader
 	sent  *io.SectionReader // the one file there is, if it was uploaded
+	left  int64             // octets that may still be unpacked of it, and
+	list  int64             // how large its archive's list may be
 	read  atomic.Int64
 
 	outer, inner *bufio.Reader // of the file, and of the member of an archive
@@ -53,10 +56,18 @@ func NewInput(stdin io.Reader, names []string) (*Input, error) {
 	return in, nil
 }
 
+// Bounds of what somebody sends, in octets. A small archive may unpack to more than
+// anybody has time for, and a zip archive's list is held in memory: about a fifth of a
+// kilobyte for each file.
+const (
+	maxUnpacked = 64 << 30
+	maxList     = 32 << 20
+)
+
 // NewUpload is the one file that somebody sent, under a name. Nothing of it is written
 // to the disk.
 func NewUpload(name string, r io.ReaderAt, size int64) *Input {
-	return &Input{Total: size, paths: []string{name}, sent: io.NewSectionReader(r, 0, size),
+	return &Input{Total: size, paths: []string{name}, sent: io.NewSectionReader(r, 0, size), left: maxUnpacked, list: maxList,
 		outer: bufio.NewReaderSize(nil, headSize), inner: bufio.NewReaderSize(nil, headSize)}
 }
 
@@ -164,7 +175,7 @@ func (in *Input) archive(name string, r io.Reader, whole seekable, yield yieldFi
 		if err != nil {
 			return yield(f, err)
 		}
-		f = &File{Name: name, Base: strings.TrimSuffix(f.Base, ".gz"), Reader: bufio.NewReaderSize(z, headSize)}
+		f = &File{Name: name, Base: strings.TrimSuffix(f.Base, ".gz"), Reader: bufio.NewReaderSize(in.unpacked(z), headSize)}
 		whole = nil
 		if head, err = f.Peek(headSize); err != nil && !errors.Is(err, io.EOF) {
 			return yield(f, err)
@@ -215,10 +226,15 @@ func (in *Input) zip(f *File, whole seekable, yield yieldFile) bool {
 	if err != nil {
 		return yield(f, err)
 	}
-	z, err := zip.NewReader(&countedAt{whole, &in.read}, size)
+	list := &boundedAt{&countedAt{whole, &in.read}, math.MaxInt64}
+	if in.sent != nil {
+		list.left = in.list
+	}
+	z, err := zip.NewReader(list, size)
 	if err != nil {
 		return yield(f, err)
 	}
+	list.left = math.MaxInt64 // it is read
 	for _, m := range z.File {
 		if m.Name == "[Content_Types].xml" {
 			return yield(f, &Fault{Reason: "an Excel workbook or other document", Cure: `save it as "CSV UTF-8" first`})
@@ -242,7 +258,42 @@ func (in *Input) openMember(archive string, m *zip.File, yield yieldFile) bool {
 		return yield(named, err)
 	}
 	defer r.Close() // only read
-	return yield(in.member(archive, m.Name, r), nil)
+	return yield(in.member(archive, m.Name, in.unpacked(r)), nil)
+}
+
+// unpacked bounds what is unpacked of a file that somebody sent.
+func (in *Input) unpacked(r io.Reader) io.Reader {
+	if in.sent == nil {
+		return r
+	}
+	return &bounded{r, &in.left}
+}
+
+// bounded fails once more was read than is left.
+type bounded struct {
+	r    io.Reader
+	left *int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if *b.left -= int64(n); *b.left < 0 {
+		return 0, fmt.Errorf("it unpacks to more than %d bytes: send it in several files", int64(maxUnpacked))
+	}
+	return n, err
+}
+
+// boundedAt is the same of a list.
+type boundedAt struct {
+	r    io.ReaderAt
+	left int64
+}
+
+func (b *boundedAt) ReadAt(p []byte, at int64) (int, error) {
+	if b.left -= int64(len(p)); b.left < 0 {
+		return 0, fmt.Errorf("the archive's list is larger than %d bytes: send it in several archives", maxList)
+	}
+	return b.r.ReadAt(p, at)
 }
 
 // hidden reports whether a member is in what file managers do not show.

@@ -164,3 +164,58 @@ func TestDeviceNames(t *testing.T) {
 		}
 	}
 }
+
+// What somebody sends is unpacked up to a bound, its list read up to another, and
+// nothing of it is written to the disk.
+func TestUploadsAreBounded(t *testing.T) {
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "there is no such folder"))
+	var z bytes.Buffer
+	w := zip.NewWriter(&z)
+	for i := range 1000 {
+		m, err := w.Create(fmt.Sprintf("%d.ndjson", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = m.Write(bytes.Repeat([]byte(" \n"), 500))
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var packed bytes.Buffer
+	gz := gzip.NewWriter(&packed)
+	_, _ = gz.Write(bytes.Repeat([]byte(" \n"), 1<<20))
+	_ = gz.Close()
+	var twice bytes.Buffer
+	gz = gzip.NewWriter(&twice)
+	_, _ = gz.Write(z.Bytes())
+	_ = gz.Close()
+	for _, c := range []struct {
+		name       string
+		data       []byte
+		left, list int64
+		files      int
+		want       string
+	}{
+		{"a zip", z.Bytes(), maxUnpacked, maxList, 1000, ""},
+		{"unpacks to too much", z.Bytes(), 1000*1000 - 1, maxList, 1000, "it unpacks to more than"},
+		{"a list too large", z.Bytes(), maxUnpacked, 10_000, 1, "the archive's list is larger than"},
+		{"gzip unpacks to too much", packed.Bytes(), 2<<20 - 1, maxList, 1, "it unpacks to more than"},
+		{"a zip within gzip", twice.Bytes(), maxUnpacked, maxList, 1, "a zip archive that gzip compressed again"},
+	} {
+		in := NewUpload("sent", bytes.NewReader(c.data), int64(len(c.data)))
+		in.left, in.list = c.left, c.list
+		files, fault := 0, error(nil)
+		for f, err := range in.Files() {
+			files++
+			if err == nil {
+				_, err = io.Copy(io.Discard, f)
+			}
+			if err != nil {
+				fault = err
+			}
+		}
+		if files != c.files || (fault == nil) != (c.want == "") || fault != nil && !strings.Contains(fault.Error(), c.want) {
+			t.Errorf("%s: %d files, %v", c.name, files, fault)
+		}
+	}
+}
