@@ -20,8 +20,7 @@ const (
 	maxBegins = 20 // how often a job is begun: one that kills who works on it ends some day
 	maxText   = 1000
 
-	passingTime = store.WorkLease / 2    // until a job is done again that failed for something that may pass
-	tellEvery   = 500 * time.Millisecond // at most so often
+	passingTime = store.WorkLease / 2 // until a job is done again that failed for something that may pass
 )
 
 // Told is what a job tells of itself.
@@ -231,7 +230,6 @@ type report struct {
 	s    *store.Store
 	work *store.Work
 	stop context.CancelCauseFunc
-	told time.Time // progress, the last time
 
 	mu      sync.Mutex
 	before  Told // by whoever worked on it before
@@ -257,10 +255,7 @@ func (r *report) keep(ended <-chan struct{}) {
 // progress takes what became of the rows until now.
 func (r *report) progress(ctx context.Context, t Totals) {
 	r.set(t)
-	if time.Since(r.told) >= tellEvery {
-		r.told = time.Now()
-		r.tell(ctx)
-	}
+	r.tell(ctx)
 }
 
 // set counts what was done before once: what it created is there now, whoever did.

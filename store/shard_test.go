@@ -108,13 +108,13 @@ func TestShardsAnswerAlone(t *testing.T) {
 			continue
 		}
 		nodes := map[string]bool{}
-		for _, m := range regexp.MustCompile(`public\.(?:seq|state|past|change|word|stamp|once|certificate)_(\d)\b[^\n]*\(actual`).FindAllStringSubmatch(plan, -1) {
+		for _, m := range regexp.MustCompile(`public\.(?:seq|state|past|change|word|stamp|once|certificate|job|piece|reject)_(\d)\b[^\n]*\(actual`).FindAllStringSubmatch(plan, -1) {
 			nodes[m[1]] = true
 		}
 		if len(nodes) > 1 {
 			t.Fatalf("asks %q: %.4000s", slices.Sorted(maps.Keys(nodes)), plan)
 		}
-		if len(nodes) == 1 || regexp.MustCompile(`Insert on public\.(seq|state|past|change|word|stamp|once|certificate)\b`).MatchString(plan) { // of one part's rows
+		if len(nodes) == 1 || regexp.MustCompile(`Insert on public\.(seq|state|past|change|word|stamp|once|certificate|job|piece|reject)\b`).MatchString(plan) { // of one part's rows
 			texts[text] = true
 		}
 	}
@@ -164,6 +164,44 @@ func touchEverything(t *testing.T, s *store.Store, tn store.Tenant) {
 		t.Error(err)
 	}
 	if err := s.Prune(t.Context(), time.Now().Add(time.Hour), quietly); err != nil {
+		t.Error(err)
+	}
+	touchJobs(t, s, tn)
+}
+
+func touchJobs(t *testing.T, s *store.Store, tn store.Tenant) {
+	t.Helper()
+	j := &store.Job{ID: "job", Kind: store.Import, Asked: "{}"}
+	err := s.AddJob(t.Context(), tn, j)
+	if err == nil {
+		_, err = s.Receive(t.Context(), tn, j, 0, 4, []byte("file"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := s.BeginWork(t.Context(), idle)
+	if err != nil || w == nil {
+		t.Fatal(w, err)
+	}
+	if _, err := s.Upload(t.Context(), w).ReadAt(make([]byte, 4), 0); err != nil {
+		t.Error(err)
+	}
+	if err := s.Tell(t.Context(), w, "", 1, []string{"left out"}); err != nil {
+		t.Error(err)
+	}
+	if err := s.EndWork(t.Context(), w, store.JobDone, "", 2, nil); err != nil {
+		t.Error(err)
+	}
+	if list, err := s.Jobs(t.Context(), tn, store.Import); err != nil || len(list) != 1 || list[0].Status != store.JobDone {
+		t.Error(list, err)
+	}
+	if err := s.Rejects(t.Context(), tn, "job", 0, 10, func(int, string) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	if err := s.ForgetJobs(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := s.DeleteJob(t.Context(), tn, store.Import, "job"); err != nil {
 		t.Error(err)
 	}
 }

@@ -19,7 +19,7 @@ CREATE TABLE job (
   holder text COLLATE "C" NOT NULL, -- the server that works on it
   held   bigint NOT NULL, -- until when, milliseconds since 1970 of the database's clock
   fence  bigint NOT NULL, -- how often a server began
-  told   text COLLATE "C" NOT NULL, -- JSON: how far it is
+  told   text COLLATE "C" NOT NULL,
   PRIMARY KEY (part, id)
 ) /*PARTITION BY HASH (part)*/;
 
@@ -37,7 +37,7 @@ CREATE TABLE reject (
   tenant bigint NOT NULL,
   job    text COLLATE "C" NOT NULL,
   no     bigint NOT NULL, -- from 1
-  told   text COLLATE "C" NOT NULL, -- JSON
+  told   text COLLATE "C" NOT NULL,
   PRIMARY KEY (part, job, no)
 ) /*PARTITION BY HASH (part)*/;
 INSERT INTO lease (name, holder, until) VALUES ('jobs', '', 0);
