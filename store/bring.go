@@ -24,6 +24,7 @@ type Entry struct {
 	Way Way
 
 	prepared bool
+	keys     keys
 	fault    error // why it cannot be brought in
 }
 
@@ -38,6 +39,9 @@ func (e *Entry) Prepare() {
 		e.fault = e.prepare()
 	} else {
 		e.fault = ready(&e.State, e.Facts)
+	}
+	if e.asks() {
+		e.keys = keysOf(&e.State)
 	}
 }
 

@@ -34,16 +34,17 @@ func (f *fresh) alone(h *head) bool {
 // add notes the keys of a record, and with them its device where they alone name
 // no certificate.
 func (f *fresh) add(s *certstate.State) {
-	f.each(s, func(word *uint64, bit uint64) bool {
+	k := keysOf(s)
+	f.each(&k, s, func(word *uint64, bit uint64) bool {
 		*word |= bit
 		return true
 	}, func() bool { return true })
 }
 
-// has reports whether a record may be of a certificate that was brought.
-func (f *fresh) has(s *certstate.State) (has bool) {
+// has reports whether a record with keys may be of a certificate that was brought.
+func (f *fresh) has(k *keys, s *certstate.State) (has bool) {
 	all := true
-	f.each(s, func(word *uint64, bit uint64) bool {
+	f.each(k, s, func(word *uint64, bit uint64) bool {
 		all = all && *word&bit != 0
 		return all
 	}, func() bool {
@@ -55,8 +56,7 @@ func (f *fresh) has(s *certstate.State) (has bool) {
 
 // each calls fn for the bits of each key until it returns false, and then end,
 // until that does.
-func (f *fresh) each(s *certstate.State, fn func(word *uint64, bit uint64) bool, end func() bool) {
-	k := keysOf(s)
+func (f *fresh) each(k *keys, s *certstate.State, fn func(word *uint64, bit uint64) bool, end func() bool) {
 	more := true
 	key := func(kind byte, text, device string) {
 		if text == noKey || !more {

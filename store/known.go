@@ -25,6 +25,10 @@ type keys struct {
 	serials     [2]string // read as hexadecimal, as decimal
 }
 
+func (k *keys) all() [4]string {
+	return [4]string{k.thumbprints[0], k.thumbprints[1], k.serials[0], k.serials[1]}
+}
+
 var (
 	thumbprintNo, _ = certstate.Lookup("certificateThumbprint")
 	serialNo, _     = certstate.Lookup("certificateSerialNumber")
@@ -117,12 +121,25 @@ func isRecordOf(r, s *certstate.State) bool {
 
 // recognition reads the records of a device by any key of a certificate's. Where
 // two records of one device have no id in common they have its name.
-func recognition(part string) string {
+var recognition = perPart(func(part string) string {
 	var arms []string
 	for _, by := range []string{"thumbprint_hex IN ($5, $6)", "thumbprint_sha256_hex IN ($5, $6) AND thumbprint_sha256_hex <> ''", "serial_hex IN ($7, $8)", "serial_dec = $7 AND serial_dec <> ''"} {
 		arms = append(arms, "SELECT k FROM state WHERE tenant = $1 AND "+part+" = $2 AND "+by)
 	}
 	return selectState(certstate.InRow, part+" = $2 AND (device_name = $3 OR device_id = $4 AND device_id <> '') AND k IN ("+strings.Join(arms, " UNION ALL ")+") LIMIT $9 + 0")
+})
+
+// perPart makes a text once for each form of the part's column.
+func perPart(text func(part string) string) func(part string) string {
+	var made sync.Map // part → text
+	return func(part string) string {
+		if t, ok := made.Load(part); ok {
+			return t.(string)
+		}
+		t := text(part)
+		made.Store(part, t)
+		return t
+	}
 }
 
 // known tells of many records whether their certificates may be known.
@@ -148,14 +165,14 @@ func (tx *tx) mayKnow(t Tenant, h *head, list []Entry) (*known, error) {
 	var thumbprints, serials []string
 	for i := range list {
 		if e := &list[i]; e.asks() {
-			k := keysOf(&e.State)
+			k := &e.keys
 			thumbprints, serials = append(thumbprints, k.thumbprints[:]...), append(serials, k.serials[:]...)
 		}
 	}
 	part := tx.w.store.partColumn()
-	err := n.ask(t, probe(part, "thumbprint_hex = v", "thumbprint_sha256_hex = v AND thumbprint_sha256_hex <> ''"), thumbprints)
+	err := n.ask(t, probeThumbprints(part), thumbprints)
 	if err == nil {
-		err = n.ask(t, probe(part, "serial_hex = v", "serial_dec = v AND serial_dec <> ''"), serials)
+		err = n.ask(t, probeSerials(part), serials)
 	}
 	return n, err
 }
@@ -170,21 +187,22 @@ func (e *Entry) byName() bool { return e.Way == Report || e.Way == Merge && !e.S
 // probeKeys is how many keys a statement asks for.
 const probeKeys = 64
 
-// probe asks which of the keys $3 and following there are. There are two texts of it.
-func probe(part string, columns ...string) string {
-	key := part + columns[0]
-	if text, ok := probes.Load(key); ok {
-		return text.(string)
-	}
-	for i, c := range columns {
-		columns[i] = "EXISTS (SELECT 1 FROM state WHERE tenant = $1 AND " + part + " = $2 AND " + c + ")"
-	}
-	text := "WITH asked (v) AS (VALUES (" + strings.ReplaceAll(placeholders(3, probeKeys), ", ", "), (") + ")) SELECT v FROM asked WHERE " + strings.Join(columns, " OR ")
-	probes.Store(key, text)
-	return text
-}
+// The probes ask which of the keys $3 and following there are.
+var (
+	probeThumbprints = perPart(func(part string) string {
+		return probe(part, "thumbprint_hex = v", "thumbprint_sha256_hex = v AND thumbprint_sha256_hex <> ''")
+	})
+	probeSerials = perPart(func(part string) string {
+		return probe(part, "serial_hex = v", "serial_dec = v AND serial_dec <> ''")
+	})
+)
 
-var probes sync.Map // part and first column → string
+func probe(part string, conditions ...string) string {
+	for i, c := range conditions {
+		conditions[i] = "EXISTS (SELECT 1 FROM state WHERE tenant = $1 AND " + part + " = $2 AND " + c + ")"
+	}
+	return "WITH asked (v) AS (VALUES (" + strings.ReplaceAll(placeholders(3, probeKeys), ", ", "), (") + ")) SELECT v FROM asked WHERE " + strings.Join(conditions, " OR ")
+}
 
 func (n *known) ask(t Tenant, text string, list []string) error {
 	slices.Sort(list)
@@ -225,13 +243,12 @@ func (n *known) may(e *Entry) (bool, error) {
 	case n.anyway:
 		return true, nil
 	case n.fresh != nil:
-		if !n.fresh.has(&e.State) {
+		if !n.fresh.has(&e.keys, &e.State) {
 			return false, nil
 		}
 		return true, n.endLoad()
 	}
-	k := keysOf(&e.State)
-	for _, key := range []string{k.thumbprints[0], k.thumbprints[1], k.serials[0], k.serials[1]} {
+	for _, key := range e.keys.all() {
 		if _, ok := n.keys[key]; ok {
 			return true, nil
 		}
@@ -244,8 +261,7 @@ func (n *known) brought(e *Entry) {
 	if n.fresh != nil { // insert has told it
 		return
 	}
-	k := keysOf(&e.State)
-	for _, key := range []string{k.thumbprints[0], k.thumbprints[1], k.serials[0], k.serials[1]} {
+	for _, key := range e.keys.all() {
 		if key != noKey {
 			n.keys[key] = struct{}{}
 		}

@@ -126,9 +126,9 @@ func (tx *tx) holders(t Tenant, sha256 string) (list []certstate.State, err erro
 	return list, rows.Err()
 }
 
-func holdersOf(part string) string {
+var holdersOf = perPart(func(part string) string {
 	return selectState(certstate.InRow, part+" = $4 AND thumbprint_sha256_hex = $2 AND thumbprint_sha256_hex <> '' LIMIT $3 + 0")
-}
+})
 
 // deviceSet are the properties that tell devices apart.
 var deviceSet = setOf("deviceId", "managedDeviceDisplayName")
