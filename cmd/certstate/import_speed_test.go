@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"flag"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,39 +26,60 @@ func TestImportSpeed(t *testing.T) {
 	if *importRows == 0 {
 		t.Skip("SKIPPED: measures, with -import-rows (make bench-import)")
 	}
-	t.Logf("%-14s %8s %10s %10s %6s %12s", "form", "rows", "rows/s", "raw/s", "share", "peak MB")
 	for _, in := range []struct {
 		name string
-		make func(n int) []byte
+		make func(t *testing.T, n int) (path string)
 		rows int
 	}{
-		{"ndjson", manyLines, *importRows},
-		{"csv", manyRows, *importRows},
-		{"certificates", func(n int) []byte { return manyCertificates(t, n) }, *importRows / 5},
+		{"ndjson", func(t *testing.T, n int) string { return written(t, manyLines(n)) }, *importRows},
+		{"csv", func(t *testing.T, n int) string { return written(t, manyRows(n)) }, *importRows},
+		{"DER files", manyFiles, *importRows / 5},
 	} {
-		_, small := timedImport(t, in.make(in.rows/4), storetest.Engines[0].URL(t))
-		url := storetest.Engines[0].URL(t)
-		took, large := timedImport(t, in.make(in.rows), url)
-		raw := rawInsert(t, strings.TrimPrefix(url, "sqlite:"))
-		n := float64(in.rows)
-		t.Logf("%-14s %8d %10.0f %10.0f %5.0f%% %5d, %5d", in.name, in.rows, n/took.Seconds(), n/raw.Seconds(), 100*raw.Seconds()/took.Seconds(), small, large)
+		t.Run(in.name, func(t *testing.T) {
+			_, small := timedImport(t, in.make(t, in.rows/4), storetest.Engines[0].URL(t))
+			url := storetest.Engines[0].URL(t)
+			took, large := timedImport(t, in.make(t, in.rows), url)
+			raw := rawInsert(t, strings.TrimPrefix(url, "sqlite:"))
+			n := float64(in.rows)
+			t.Logf("%d: %.0f a second, inserted %.0f a second, which is %.0f%%; peak of %d MB, with a fourth of them %d MB", in.rows, n/took.Seconds(), n/raw.Seconds(), 100*raw.Seconds()/took.Seconds(), large, small)
+		})
 	}
 }
 
-// timedImport is how long an import took, and the most memory it had, in MB.
-func timedImport(t *testing.T, data []byte, url string) (time.Duration, int64) {
+// written is a file of data.
+func written(t *testing.T, data []byte) (path string) {
 	t.Helper()
-	name := filepath.Join(t.TempDir(), "input")
-	if err := os.WriteFile(name, data, 0o600); err != nil {
+	path = filepath.Join(t.TempDir(), "input")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return path
+}
+
+// manyFiles is a folder of certificates, each a device's.
+func manyFiles(t *testing.T, n int) (path string) {
+	t.Helper()
+	path = t.TempDir()
+	key := newKey(t)
+	for i := range n {
+		name := fmt.Sprintf("LAPTOP-%d", i)
+		if err := os.WriteFile(filepath.Join(path, name+".der"), issued(t, key, name, i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+// timedImport is how long an import took, and the most memory it had, in MB.
+func timedImport(t *testing.T, path, url string) (time.Duration, int64) {
+	t.Helper()
 	fillable(t, url)
 	var out bytes.Buffer
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := program(exe, &out, "import", "--database", url, "--tenant", killTenant, name)
+	cmd := program(exe, &out, "import", "--database", url, "--tenant", killTenant, path)
 	began := time.Now()
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v: %s", err, &out)
@@ -69,94 +91,106 @@ func timedImport(t *testing.T, data []byte, url string) (time.Duration, int64) {
 // with the same tables, 2000 a transaction, and then to make its indexes.
 func rawInsert(t *testing.T, path string) time.Duration {
 	t.Helper()
-	driver := sql.Drivers()[slices.IndexFunc(sql.Drivers(), func(name string) bool { return strings.HasPrefix(name, "sqlite") })]
-	db, err := sql.Open(driver, filepath.Join(t.TempDir(), "raw.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	db.SetMaxOpenConns(1)
-	do := func(text string, args ...any) {
+	whole, db := openRaw(t, path), openRaw(t, filepath.Join(t.TempDir(), "raw.db"))
+	do := func(text string) {
 		t.Helper()
-		if _, err := db.ExecContext(t.Context(), text, args...); err != nil {
+		if _, err := db.ExecContext(t.Context(), text); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
 	}
 	do("PRAGMA journal_mode=WAL")
 	do("PRAGMA synchronous=FULL")
 	do("PRAGMA cache_size=-262144")
-	do("ATTACH ? AS whole", path)
 	var took time.Duration
-	for _, table := range column(t, db, "SELECT name FROM whole.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND sql NOT LIKE 'CREATE VIRTUAL%'") {
-		do(column(t, db, fmt.Sprintf("SELECT sql FROM whole.sqlite_master WHERE type = 'table' AND name = '%s'", table))[0])
-		took += insertAll(t, db, table)
+	for _, table := range column(t, whole, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND sql NOT LIKE 'CREATE VIRTUAL%'") {
+		do(column(t, whole, fmt.Sprintf("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = '%s'", table))[0])
+		for rows := range someRows(t, whole, "SELECT * FROM "+table) {
+			took += insertAll(t, db, table, rows)
+		}
 	}
 	began := time.Now()
-	for _, text := range column(t, db, "SELECT sql FROM whole.sqlite_master WHERE type = 'index' AND sql IS NOT NULL") {
+	for _, text := range column(t, whole, "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL") {
 		do(text)
 	}
 	return took + time.Since(began)
 }
 
-// insertAll inserts a table's rows, which it read before.
-func insertAll(t *testing.T, db *sql.DB, table string) (took time.Duration) {
+func openRaw(t *testing.T, path string) *sql.DB {
 	t.Helper()
-	const at = 2000
-	for offset := 0; ; offset += at {
-		rows, width := someRows(t, db, fmt.Sprintf("SELECT * FROM whole.%s LIMIT %d OFFSET %d", table, at, offset))
-		if len(rows) == 0 {
-			return took
-		}
-		began := time.Now()
-		tx, err := db.BeginTx(t.Context(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		st, err := tx.PrepareContext(t.Context(), "INSERT INTO "+table+" VALUES (?"+strings.Repeat(",?", width-1)+")")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, row := range rows {
-			if _, err := st.ExecContext(t.Context(), row...); err != nil {
-				t.Fatalf("%s: %v", table, err)
-			}
-		}
-		if err := tx.Commit(); err != nil {
-			t.Fatal(err)
-		}
-		took += time.Since(began)
+	driver := sql.Drivers()[slices.IndexFunc(sql.Drivers(), func(name string) bool { return strings.HasPrefix(name, "sqlite") })]
+	db, err := sql.Open(driver, path)
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = db.Close() })
+	db.SetMaxOpenConns(1)
+	return db
 }
 
-func someRows(t *testing.T, db *sql.DB, text string) (list [][]any, width int) {
+// insertAll inserts rows in one transaction.
+func insertAll(t *testing.T, db *sql.DB, table string, rows [][]any) time.Duration {
 	t.Helper()
-	rows, err := db.QueryContext(t.Context(), text)
+	began := time.Now()
+	tx, err := db.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
-	names, err := rows.Columns()
+	st, err := tx.PrepareContext(t.Context(), "INSERT INTO "+table+" VALUES (?"+strings.Repeat(",?", len(rows[0])-1)+")")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for rows.Next() {
-		row, to := make([]any, len(names)), make([]any, len(names))
-		for i := range row {
-			to[i] = &row[i]
+	for _, row := range rows {
+		if _, err := st.ExecContext(t.Context(), row...); err != nil {
+			t.Fatalf("%s: %v", table, err)
 		}
-		if err := rows.Scan(to...); err != nil {
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	return time.Since(began)
+}
+
+// someRows yields the rows of a query, 2000 at a time.
+func someRows(t *testing.T, db *sql.DB, text string) iter.Seq[[][]any] {
+	t.Helper()
+	return func(yield func([][]any) bool) {
+		rows, err := db.QueryContext(t.Context(), text)
+		if err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, row)
+		defer rows.Close()
+		names, err := rows.Columns()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list [][]any
+		for rows.Next() {
+			row, to := make([]any, len(names)), make([]any, len(names))
+			for i := range row {
+				to[i] = &row[i]
+			}
+			if err := rows.Scan(to...); err != nil {
+				t.Fatal(err)
+			}
+			if list = append(list, row); len(list) == 2000 {
+				if !yield(list) {
+					return
+				}
+				list = nil
+			}
+		}
+		if len(list) > 0 {
+			yield(list)
+		}
 	}
-	return list, len(names)
 }
 
 func column(t *testing.T, db *sql.DB, text string) (list []string) {
 	t.Helper()
-	rows, _ := someRows(t, db, text)
-	for _, row := range rows {
-		list = append(list, fmt.Sprintf("%s", row[0]))
+	for rows := range someRows(t, db, text) {
+		for _, row := range rows {
+			list = append(list, fmt.Sprintf("%s", row[0]))
+		}
 	}
 	return list
 }
