@@ -123,7 +123,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 func (c *Client) try(ctx context.Context, link string, header http.Header, fresh bool, take func([]byte) error) error {
-	ctx, stop := context.WithTimeout(ctx, answerTime)
+	ctx, stop := context.WithTimeout(ctx, answerTime) // for HTTP may have none
 	defer stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, link, nil)
 	if err != nil {
@@ -135,6 +135,7 @@ func (c *Client) try(ctx context.Context, link string, header http.Header, fresh
 	}
 	req.Header = header.Clone()
 	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("User-Agent", "certstate")
 	res, err := c.HTTP.Do(req)
 	if err != nil {
 		return &passing{error: withoutURL(err)}

@@ -91,7 +91,9 @@ func (p *pullSettings) client() (*http.Client, error) {
 		if c, err = trusting(p.caFile); err != nil {
 			return nil, fmt.Errorf("--ca: %w", err)
 		}
+		c.Transport.(*http.Transport).Proxy = http.ProxyFromEnvironment // as without --ca
 	}
+	c.Timeout = 2 * time.Minute // for an answer with its body, or a token
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c, nil
 }
