@@ -1,11 +1,13 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"certstate"
 	"certstate/edm"
@@ -82,6 +84,13 @@ func TestBringIntoEmpty(t *testing.T) {
 			before := names()
 			if bulk := strings.HasPrefix(url, "sqlite:"); bulk != (len(before) == 0) {
 				t.Errorf("indexes during the load: %v", before)
+			}
+			if bulk := len(before) == 0; bulk { // the log must not grow by all of the load
+				soon, stop := context.WithTimeout(t.Context(), 5*time.Second)
+				defer stop()
+				if err := s.Checkpoint(soon); err != nil {
+					t.Errorf("a checkpoint during the load: %v", err)
+				}
 			}
 			for i, der := range certificates()[:2] {
 				bring(store.Created, certstate.State{Certificate: edm.Bin(der), DeviceName: edm.Str("one")})

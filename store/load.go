@@ -53,15 +53,38 @@ func (s *Store) WithoutIndexes(ctx context.Context, fn func() error) (err error)
 	case !errors.Is(err, sql.ErrNoRows):
 		return err
 	}
+	if err := s.beside(ctx, func(c *sql.Conn) error { return dropIndexes(ctx, s.d, c) }); err != nil {
+		return err
+	}
+	s.fresh.Store(newFresh())
+	defer s.fresh.Store(nil)
+	return errors.Join(fn(), s.fillIndexes(context.WithoutCancel(ctx)))
+}
+
+// beside calls fn with the connection that the checkpointer has, too: it must not be
+// kept for long, or the write-ahead log grows by all that is written meanwhile.
+func (s *Store) beside(ctx context.Context, fn func(*sql.Conn) error) (err error) {
 	conn, err := s.write.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	if err := dropIndexes(ctx, s.d, conn); err != nil {
-		return err
-	}
-	s.fresh.Store(newFresh())
-	defer s.fresh.Store(nil)
-	return errors.Join(fn(), ensureIndexes(context.WithoutCancel(ctx), s.d, conn))
+	return fn(conn)
+}
+
+// fillIndexes makes the secondary indexes after a load. It sorts with little memory
+// and files, so that a large load takes no more of it than a small one; where there is
+// no room for files, in memory.
+func (s *Store) fillIndexes(ctx context.Context) error {
+	return s.beside(ctx, func(c *sql.Conn) error {
+		err := execute(ctx, c, "PRAGMA temp_store=FILE; PRAGMA cache_size=-65536")
+		if err == nil {
+			err = ensureIndexes(ctx, s.d, c)
+		}
+		if e := execute(ctx, c, writePragmas); e != nil || err == nil {
+			return e
+		}
+		s.log.Warn("the indexes are made again, in memory", "error", err)
+		return ensureIndexes(ctx, s.d, c)
+	})
 }
