@@ -21,6 +21,7 @@ const (
 	KeyUsageMismatch                              // another key usage
 	ExtendedKeyUsageMismatch                      // other purposes
 	SharedCertificate                             // another device has the same certificate
+	NoLongerReported                              // no live source that reported the certificate does so now
 )
 
 // FindingsType names the findings on the wire.
@@ -28,7 +29,7 @@ var FindingsType = &edm.EnumType{
 	Name:  "certstate.certificateFindings",
 	Flags: true,
 	Members: []string{"none", "unparseable", "irregular", "thumbprintMismatch", "serialMismatch", "serialRadix", "issuerMismatch", "subjectMismatch",
-		"issuanceMismatch", "expiryMismatch", "keyUsageMismatch", "extendedKeyUsageMismatch", "sharedCertificate"},
+		"issuanceMismatch", "expiryMismatch", "keyUsageMismatch", "extendedKeyUsageMismatch", "sharedCertificate", "noLongerReported"},
 }
 
 func (v Findings) String() string              { return FindingsType.Format(int64(v)) }

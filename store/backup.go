@@ -45,6 +45,9 @@ var backupTables = func() []table {
 		{"past", append(append([]string{}, record...), "n")},
 		{"change", split("part, tenant, " + changeColumns)},
 		{"once", split("part, tenant, key, print, id, ver, until")}, // those of the changes above alone: nothing of what came after
+		{"source", split("part, tenant, " + sourceColumns)},
+		{"reported", split("part, tenant, source, key, sha256, via, revoked, gone")},
+		{"gap", split("part, tenant, source, key, found, issued, origin")},
 	}
 }()
 

@@ -21,6 +21,7 @@ func observe(s *certstate.State, stated certstate.Set, facts *certificate.Facts)
 	if stated&(certificateSet|certificate.Properties) == 0 {
 		return nil
 	}
+	reported, sha256 := s.Findings&certstate.NoLongerReported, s.ThumbprintSHA256
 	certificate.Forget(s)
 	if !s.Certificate.Valid {
 		return nil
@@ -38,6 +39,9 @@ func observe(s *certstate.State, stated certstate.Set, facts *certificate.Facts)
 		return certstate.Errorf(certstate.Invalid, "certificate", "'certificate' is no X.509 certificate in DER: send the octets between the lines of its PEM file. What was sent was not kept.")
 	default:
 		return certstate.Errorf(certstate.Invalid, "certificate", "The certificate cannot be kept: %s.", err)
+	}
+	if s.ThumbprintSHA256 == sha256 {
+		s.Findings |= reported
 	}
 	return s.Validate()
 }

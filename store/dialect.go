@@ -42,6 +42,7 @@ type dialect struct {
 	snapshot    string               // a transaction that reads what there is at one moment, for as long as it likes
 	warned      func(*sql.Conn) bool // there was a warning since this was last asked, nil: there are none
 	txTime      time.Duration        // how long one may take, 0 for ever
+	clock       string               // milliseconds since 1970, by the database's clock
 	distributed string               // asks whether records are distributed over machines, "" for never
 	nodes       bool                 // several servers write (node.go)
 

@@ -75,7 +75,7 @@ func CreateShards(ctx context.Context, url string, names, shards []string) error
 		}
 	}
 	distributed := regexp.MustCompile(`(?s)CREATE TABLE (\w+) \(([^;]*)\) /\*(PARTITION BY HASH \(part\))\*/;`)
-	key := regexp.MustCompile(`,\s+(PRIMARY KEY|UNIQUE) \([^)]*\)| PRIMARY KEY`)
+	key := regexp.MustCompile(`,(?:\s+--[^\n]*)?\s+(PRIMARY KEY|UNIQUE) \([^)]*\)| PRIMARY KEY`)
 	var texts []string
 	for _, text := range postgresMigrations() {
 		texts = append(texts, distributed.ReplaceAllStringFunc(text, func(text string) string {
@@ -152,4 +152,12 @@ func (s *Store) IndexNames(ctx context.Context) ([]string, error) {
 	defer conn.Close()
 	have, err := secondaryIndexes(ctx, s.d, conn)
 	return slices.Sorted(maps.Keys(have)), err
+}
+
+// EndLease ends the lease of who reads a source, as silence does.
+func (s *Store) EndLease(ctx context.Context, source string) error {
+	return s.do(ctx, func(tx *tx) error {
+		_, err := tx.exec("UPDATE source SET until = 0 WHERE name = $1 -- of every tenant", source)
+		return err
+	})
 }

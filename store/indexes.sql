@@ -20,3 +20,4 @@ CREATE INDEX past_thumbprint_sha256 ON past (tenant, thumbprint_sha256_hex) WHER
 CREATE INDEX past_id ON past (part, id, n)
 CREATE INDEX past_tenant ON past (tenant, n)
 CREATE INDEX once_until ON once (part, until)
+CREATE INDEX reported_sha256 ON reported (part, sha256)

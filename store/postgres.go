@@ -43,7 +43,7 @@ var postgres = dialect{
 	// Partitioned, or distributed by Citus.
 	distributed: "SELECT relkind = 'p' OR to_regclass('pg_dist_partition') IS NOT NULL FROM pg_class WHERE oid = to_regclass('state') -- of every tenant",
 	warned:      postgresWarned,
-	begin:       "BEGIN ISOLATION LEVEL READ COMMITTED", forUpdate: " FOR UPDATE", txTime: 10 * time.Second, nodes: true,
+	begin:       "BEGIN ISOLATION LEVEL READ COMMITTED", forUpdate: " FOR UPDATE", txTime: 10 * time.Second, nodes: true, clock: databaseNow,
 	snapshot: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0",
 
 	migrations: postgresMigrations, derivedSince: 1, version: postgresVersion,

@@ -68,7 +68,7 @@ func TestPostgresSchema(t *testing.T) {
 			t.Errorf("%s has columns\n%v\nwant\n%v", table, got, want)
 		}
 	}
-	if got := texts(t, s.read, "SELECT relname::text FROM pg_class WHERE relkind = 'p' ORDER BY 1"); strings.Join(got, " ") != "certificate change job once past piece reject seq stamp state word" {
+	if got := texts(t, s.read, "SELECT relname::text FROM pg_class WHERE relkind = 'p' ORDER BY 1"); strings.Join(got, " ") != "certificate change gap job once past piece reject reported seq source stamp state word" {
 		t.Errorf("partitioned are %q", got)
 	}
 	const other = "SELECT attrelid::regclass || '.' || attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_collation l ON l.oid = attcollation " +

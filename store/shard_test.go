@@ -108,13 +108,13 @@ func TestShardsAnswerAlone(t *testing.T) {
 			continue
 		}
 		nodes := map[string]bool{}
-		for _, m := range regexp.MustCompile(`public\.(?:seq|state|past|change|word|stamp|once|certificate|job|piece|reject)_(\d)\b[^\n]*\(actual`).FindAllStringSubmatch(plan, -1) {
+		for _, m := range regexp.MustCompile(`public\.(?:seq|state|past|change|word|stamp|once|certificate|job|piece|reject|source|reported|gap)_(\d)\b[^\n]*\(actual`).FindAllStringSubmatch(plan, -1) {
 			nodes[m[1]] = true
 		}
 		if len(nodes) > 1 {
 			t.Fatalf("asks %q: %.4000s", slices.Sorted(maps.Keys(nodes)), plan)
 		}
-		if len(nodes) == 1 || regexp.MustCompile(`Insert on public\.(seq|state|past|change|word|stamp|once|certificate|job|piece|reject)\b`).MatchString(plan) { // of one part's rows
+		if len(nodes) == 1 || regexp.MustCompile(`Insert on public\.(seq|state|past|change|word|stamp|once|certificate|job|piece|reject|source|reported|gap)\b`).MatchString(plan) { // of one part's rows
 			texts[text] = true
 		}
 	}

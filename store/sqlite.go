@@ -35,6 +35,7 @@ var sqlite = dialect{
 	// between another program's transactions: the writer asks each millisecond.
 	session: "PRAGMA busy_timeout=1",
 	begin:   "BEGIN IMMEDIATE", snapshot: "BEGIN",
+	clock: "CAST((julianday('now') - 2440587.5) * 86400000 AS integer)",
 
 	migrations: sqliteMigrations, derivedSince: 2,
 	version: func(ctx context.Context, q querier) (v int, err error) {

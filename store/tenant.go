@@ -159,7 +159,7 @@ func (s *Store) RemoveTenant(ctx context.Context, id string, withData bool) erro
 			return certstate.Errorf(certstate.Conflict, "tenant",
 				"Tenant %s has %d certificates and a log of %d changes: suspend it instead, or remove it with its data.", id, h.live, h.n)
 		}
-		for _, table := range []string{"word", "state", "past", "change", "once", "certificate", "job", "piece", "reject", "seq"} {
+		for _, table := range []string{"word", "state", "past", "change", "once", "certificate", "job", "piece", "reject", "gap", "reported", "source", "seq"} {
 			if _, err := tx.exec("DELETE FROM "+table+" WHERE tenant = $1 AND part = $2", t.no, t.part()); err != nil {
 				return fmt.Errorf("delete from %s: %w", table, err)
 			}

@@ -67,12 +67,19 @@ var misfits = map[string]string{
 	"tenants without a log":        "SELECT count(*) FROM tenant WHERE no NOT IN (SELECT tenant FROM seq)",
 	"rows in a part of another tenant": `SELECT count(*) FROM (SELECT part, tenant FROM seq UNION ALL SELECT part, tenant FROM state UNION ALL
 		SELECT part, tenant FROM past UNION ALL SELECT part, tenant FROM change UNION ALL SELECT part, tenant FROM once UNION ALL SELECT part, tenant FROM certificate UNION ALL SELECT part, tenant FROM word UNION ALL
-		SELECT part, tenant FROM job UNION ALL SELECT part, tenant FROM piece UNION ALL SELECT part, tenant FROM reject) r WHERE part / 65536 <> tenant`,
+		SELECT part, tenant FROM job UNION ALL SELECT part, tenant FROM piece UNION ALL SELECT part, tenant FROM reject UNION ALL
+		SELECT part, tenant FROM source UNION ALL SELECT part, tenant FROM reported UNION ALL SELECT part, tenant FROM gap) r WHERE part / 65536 <> tenant`,
 	"tenants with a status there is not": "SELECT count(*) FROM tenant WHERE status NOT IN ('active', 'suspended')",
 	"repeatable requests whose answer is not there": `SELECT count(*) FROM once o JOIN seq ON seq.part = o.part WHERE o.ver > seq.n OR o.id <> '' AND o.ver > seq.floor AND
 		NOT EXISTS (SELECT 1 FROM state s WHERE s.part = o.part AND s.id = o.id AND s.ver = o.ver) AND NOT EXISTS (SELECT 1 FROM past p WHERE p.part = o.part AND p.id = o.id AND p.ver = o.ver)`,
 	"versions without the certificate they have": fmt.Sprintf(`SELECT count(*) FROM (SELECT part, absent, thumbprint_sha256_hex FROM state UNION ALL SELECT part, absent, thumbprint_sha256_hex FROM past) v
 		WHERE absent & %d = 0 AND NOT EXISTS (SELECT 1 FROM certificate c WHERE c.part = v.part AND c.sha256 = v.thumbprint_sha256_hex)`, certificateSet),
+	"reports of no source": `SELECT count(*) FROM reported r WHERE NOT EXISTS (SELECT 1 FROM source s WHERE s.part = r.part AND s.name = r.source)`,
+	"gaps that are none":   `SELECT count(*) FROM gap g WHERE NOT EXISTS (SELECT 1 FROM reported r WHERE r.part = g.part AND r.source = g.source AND r.key = g.key AND r.via = 1)`,
+	"sources whose counts are wrong": `SELECT count(*) FROM source s WHERE notified <> (SELECT count(*) FROM reported r WHERE r.part = s.part AND r.source = s.name AND r.via = 0)
+		OR recovered <> (SELECT count(*) FROM gap g WHERE g.part = s.part AND g.source = s.name)
+		OR notified + recovered + unannounced <> (SELECT count(*) FROM reported r WHERE r.part = s.part AND r.source = s.name)
+		OR gone <> (SELECT count(*) FROM reported r WHERE r.part = s.part AND r.source = s.name AND r.gone <> 0)`,
 	"wrong counts": `SELECT count(*) FROM seq WHERE live <> (SELECT count(*) FROM state s WHERE s.part = seq.part)`,
 }
 
