@@ -53,6 +53,9 @@ var operations = map[string]operation{
 	"GET " + importUpload:    {"getUploadSession", "Which part of the file is expected next. The job's uploadUrl leads here.", odata.SignedURL, nil, "", 200, "uploadSession"},
 	"PUT " + importUpload:    {"upload", "The next part of the file, as Content-Range says; with the last one the job begins.", odata.SignedURL, []string{contentRange}, "application/octet-stream", 202, "uploadSession"},
 	"DELETE " + importUpload: {"cancelUpload", "Delete the job.", odata.SignedURL, nil, "", 204, ""},
+	"GET " + sources:         {"listSources", "The live sources and how they are.", odata.FormatOption, nil, "", 200, "sources"},
+	"GET " + source:          {"getSource", "A live source and how it is.", odata.FormatOption, nil, "", 200, "source"},
+	"GET " + gaps:            {"listGaps", "A page of the certificates that a source should have told of and did not.", odata.RejectOptions, []string{"Prefer"}, "", 200, "gaps"},
 	"POST " + batch:          {"sendBatch", "Up to twenty requests in one.", odata.NoOptions, nil, "batch", 200, "batchAnswer"},
 	"DELETE " + record:       {"deleteState", "Delete a record.", odata.NoOptions, append([]string{"If-Match", reasonHeader}, repeatHeaders...), "", 204, ""},
 }
@@ -66,6 +69,8 @@ const (
 	bearerScheme = "bearer"
 	keyParameter = "managedAllDeviceCertificateState-id" // as in Graph's own document
 	jobParameter = "job-id"
+
+	sourceParameter = "source-id"
 )
 
 type object = map[string]any
@@ -104,8 +109,11 @@ func openAPIDocument(baseURL string) object {
 
 // keyName is what the key in the route's path is called.
 func (rt *route) keyName() string {
-	if strings.HasPrefix(rt.pattern, collection) {
+	switch {
+	case strings.HasPrefix(rt.pattern, collection):
 		return keyParameter
+	case strings.HasPrefix(rt.pattern, sources):
+		return sourceParameter
 	}
 	return jobParameter
 }
@@ -198,7 +206,7 @@ func parameters() object {
 			"certificateRevokeStatus eq 'pending' and certificateExpirationDateTime lt 2027-01-01T00:00:00Z"}},
 	}
 	all := object{}
-	for _, name := range []string{keyParameter, jobParameter} {
+	for _, name := range []string{keyParameter, jobParameter, sourceParameter} {
 		all[name] = object{"name": name, "in": "path", "required": true,
 			"schema": object{"type": "string", "minLength": 1, "maxLength": certstate.MaxIDLength}}
 	}
@@ -241,6 +249,10 @@ func schemas() object {
 		"importJobs":                           listOf("importJob"),
 		"uploadSession":                        sessionSchema(),
 		"rejects":                              rejectsSchema(),
+		"source":                               sourceSchema(),
+		"sources":                              listOf("source"),
+		"gap":                                  gapSchema(),
+		"gaps":                                 listOf("gap"),
 		"batch":                                batchSchema("requests", []string{"id", "method", "url"}, object{"method": object{"enum": odata.BatchMethods}, "url": text, "dependsOn": object{"type": "array", "items": text}}),
 		"batchAnswer":                          batchSchema("responses", []string{"id", "status"}, object{"status": object{"type": "integer"}}),
 		local(certstate.RevokeStatusType.Name): object{"type": "string", "enum": certstate.RevokeStatusType.Members},
@@ -356,4 +368,28 @@ func rejectsSchema() object {
 		"value": object{"type": "array", "items": object{"type": "object", "required": []string{"reason"}, "properties": object{
 			"file": text, "line": object{"type": "integer"}, "place": text, "column": text, "reason": text, "cure": text}}},
 	}}
+}
+
+func sourceSchema() object {
+	return answered([]string{"id", "kind", "fault"}, []string{"createdDateTime", "lastSeenDateTime", "watermarkDateTime", "lastTriedDateTime"},
+		[]string{"knownCount", "notifiedCount", "gapCount", "unannouncedCount", "noLongerReportedCount"})
+}
+
+func gapSchema() object {
+	return answered([]string{"serialNumber", "certificateSha256Thumbprint", "recoveredBy", "issuedBy"}, []string{"issuedDateTime", "foundDateTime"}, nil)
+}
+
+// answered is the schema of what is only read, by the names of its members.
+func answered(texts, moments, numbers []string) object {
+	properties := object{}
+	for _, name := range texts {
+		properties[name] = object{"type": []any{"string", "null"}, "readOnly": true}
+	}
+	for _, name := range moments {
+		properties[name] = object{"type": []any{"string", "null"}, "format": "date-time", "readOnly": true}
+	}
+	for _, name := range numbers {
+		properties[name] = object{"type": "integer", "minimum": 0, "readOnly": true}
+	}
+	return object{"type": "object", "properties": properties}
 }

@@ -49,6 +49,10 @@ const (
 	importJob      = importJobs + "/{id}"
 	importUpload   = importJob + "/upload"
 	importRejected = importJob + "/rejected"
+
+	sources = odata.Own + "/" + odata.Sources // live sources, which Graph does not have
+	source  = sources + "/{id}"
+	gaps    = source + "/gaps"
 )
 
 var routes = []route{
@@ -78,6 +82,9 @@ var routes = []route{
 	{importUpload, http.MethodGet, signed, false, 0, (*exchange).uploadSession},
 	{importUpload, http.MethodPut, signed, false, 0, (*exchange).upload}, // it reads its body itself
 	{importUpload, http.MethodDelete, signed, false, 0, (*exchange).deleteImport},
+	{sources, http.MethodGet, canRead, false, 0, (*exchange).listSources},
+	{source, http.MethodGet, canRead, false, 0, (*exchange).getSource},
+	{gaps, http.MethodGet, canRead, false, 0, (*exchange).listGaps},
 	{batch, http.MethodPost, canAsk, false, maxBatchBody, (*exchange).batch},
 }
 
@@ -163,6 +170,9 @@ func resource(p odata.Path) (pattern, key string, err error) {
 	if len(p.Segments) == 0 {
 		return service, "", nil
 	}
+	if strings.EqualFold(p.Segments[0], odata.Own) {
+		return ownResource(p.Segments)
+	}
 	root := slices.IndexFunc(roots, func(name string) bool { return strings.EqualFold(name, p.Segments[0]) })
 	switch {
 	case root < 0:
@@ -195,6 +205,22 @@ func resource(p odata.Path) (pattern, key string, err error) {
 // isExport reports whether a path begins with that of the export jobs.
 func isExport(segments []string) bool {
 	return len(segments) > 2 && strings.EqualFold(strings.Join(segments[:3], "/"), exportJobs)
+}
+
+// ownResource matches what Graph does not have.
+func ownResource(segments []string) (pattern, key string, err error) {
+	n := len(segments)
+	switch {
+	case n == 1 || !strings.EqualFold(segments[1], odata.Sources):
+		return "", "", noSegment(segments[min(n-1, 1)])
+	case n == 2:
+		return sources, "", nil
+	case n == 3:
+		return source, segments[2], nil
+	case n == 4 && strings.EqualFold(segments[3], "gaps"):
+		return gaps, segments[2], nil
+	}
+	return "", "", noSegment(segments[3])
 }
 
 // jobResource matches what stands after the name of a collection of jobs.

@@ -36,8 +36,8 @@ const FileSource = "file"
 // ErrAuthority stands for the certificate of an authority that was passed over.
 var ErrAuthority = errors.New("the certificate of an authority, not of a device")
 
-// deviceSet and upnSet are what a certificate's file may tell besides it.
-var deviceSet, upnSet = setOf("managedDeviceDisplayName"), setOf("userPrincipalName")
+// deviceSet, upnSet and sourceSet are what may be told besides a certificate.
+var deviceSet, upnSet, sourceSet = setOf("managedDeviceDisplayName"), setOf("userPrincipalName"), setOf("source")
 
 func setOf(name string) certstate.Set {
 	i, ok := certstate.Lookup(name)
@@ -134,12 +134,38 @@ func (n *Naming) row(base string, d *described, several bool) Row {
 	}
 	row.State = &certstate.State{Certificate: edm.Bin(d.DER), DeviceName: edm.Str(device), Source: edm.Str(FileSource)}
 	row.Set, row.Facts = deviceSet, d.facts
-	if n.UPN && d.facts != nil {
-		if upn := alternativeName(d.facts, "otherName UPN:"); upn != "" {
-			row.State.UserPrincipalName = edm.Str(upn)
-			row.Set |= upnSet
+	n.nameUser(&row, d.facts)
+	return row
+}
+
+func (n *Naming) nameUser(row *Row, facts *certificate.Facts) {
+	if !n.UPN || facts == nil {
+		return
+	}
+	if upn := alternativeName(facts, "otherName UPN:"); upn != "" {
+		row.State.UserPrincipalName = edm.Str(upn)
+		row.Set |= upnSet
+	}
+}
+
+// Issued is the row of a certificate that who issued it reports under the name of a
+// source. Nothing is left out for want of a name: a certificate that does not name
+// its device where it should is asked for the other name, and then has none.
+func (n *Naming) Issued(der []byte, source string) Row {
+	d := describe([]Found{{DER: der}})[0]
+	if d.authority() && !n.Authorities {
+		return Row{Err: ErrAuthority}
+	}
+	row := Row{State: &certstate.State{Certificate: edm.Bin(der), Source: edm.Str(source)}, Set: sourceSet, Facts: d.facts}
+	for _, from := range []string{n.From, FromCN, FromSAN} {
+		named := Naming{Device: n.Device, From: from}
+		if name, err := named.device("", d.facts, true); err == nil {
+			row.State.DeviceName = edm.Str(name)
+			row.Set |= deviceSet
+			break
 		}
 	}
+	n.nameUser(&row, d.facts)
 	return row
 }
 

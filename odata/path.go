@@ -18,10 +18,13 @@ const (
 	Reports    = "reports"
 	ExportJobs = "exportJobs"
 	ImportJobs = "certstate.importJobs"
+	// Own is the root of what Graph does not have, and Sources names live sources there.
+	Own     = "certstate"
+	Sources = "sources"
 )
 
 // keyedNames are those that a key in parentheses may follow.
-var keyedNames = []string{Collection, ExportJobs, ImportJobs}
+var keyedNames = []string{Collection, ExportJobs, ImportJobs, Sources}
 
 // Versions are the version roots there are. The records are below the first.
 var Versions = []string{"beta", "v1.0"}

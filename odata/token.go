@@ -31,6 +31,7 @@ var (
 	RejectPageToken  = Token{6, "$skiptoken", PageTokenLifetime}
 	DownloadToken    = Token{7, "sig", 0} // of a URL that needs no other token: its job says how long
 	UploadToken      = Token{8, "sig", 0}
+	GapPageToken     = Token{9, "$skiptoken", PageTokenLifetime}
 )
 
 // Sealer makes and opens the opaque tokens of links. A token is encrypted and

@@ -104,7 +104,7 @@ done (import).`,
 		return usageError{fmt.Errorf("%w: run %s --help for the flags", err, cmd.CommandPath())}
 	})
 	root.PersistentFlags().String(configFlag, "", "TOML `file` of settings, named as the flags")
-	root.AddCommand(a.demo(), a.serve(), a.tenant(), a.importRecords(), a.export(), a.backup(), a.restore(), a.check(), a.compact(), a.token(), a.fields(), a.config(), a.version())
+	root.AddCommand(a.demo(), a.serve(), a.tenant(), a.source(), a.importRecords(), a.export(), a.backup(), a.restore(), a.check(), a.compact(), a.token(), a.fields(), a.config(), a.version())
 	root.InitDefaultCompletionCmd()
 	return root
 }

@@ -91,6 +91,11 @@ func (a *app) runServer(ctx context.Context, set *settings, log *slog.Logger) (e
 	}
 	defer work(ctx, db, log)()
 	log.Info("serving", "address", l.Addr().String(), "base_url", set.BaseURL, "tls", certs != nil, "version", buildVersion())
+	stop, err := follow(ctx, set, db, log)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	defer stop()
 	drain := func() {
 		server.Drain()
 		time.Sleep(time.Duration(set.Drain) * time.Second) // a balancer has to see it

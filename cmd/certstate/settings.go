@@ -20,26 +20,29 @@ import (
 // settings are what a server needs to know. Each is a flag, an environment
 // variable and a line of the configuration file.
 type settings struct {
-	Database      string   // store.URLForms
-	ReadDatabase  string   // a replica of it, for reads that may be long; "" for none
-	Listen        string   // HOST:PORT
-	BaseURL       string   // public root, https://host[:port], without /beta
-	Issuers       []string // see auth.ParseIssuer
-	Audiences     []string // the aud claims that mean this server
-	ClientID      string   // shown in WWW-Authenticate; default: the first audience
-	TLSCert       string   // PEM file, chain included; reloaded when it changes
-	TLSKey        string   // PEM file
-	HistoryDays   int      // how long changes and past versions are kept, 0 for ever
-	RepeatMinutes int      // how long after it was first sent a request may be repeated, 0 for never
-	UploadTenant  int      // MiB of a tenant's uploads that wait to be read
-	UploadTotal   int      // MiB of all tenants' together
-	Connections   int      // at once; 0: defaultConns
-	InFlight      int      // see api.Config; 0: api.DefaultInFlight
-	BehindProxy   bool     // plain HTTP on an address that is not loopback
-	Throttle      string   // see api.ParseThrottle
-	Drain         int      // seconds of serving on after the signal to stop, /readyz at 503
-	LogFormat     string   // json or text
-	LogLevel      string   // debug, info, warn, error
+	Database       string   // store.URLForms
+	ReadDatabase   string   // a replica of it, for reads that may be long; "" for none
+	Listen         string   // HOST:PORT
+	BaseURL        string   // public root, https://host[:port], without /beta
+	Issuers        []string // see auth.ParseIssuer
+	Audiences      []string // the aud claims that mean this server
+	ClientID       string   // shown in WWW-Authenticate; default: the first audience
+	TLSCert        string   // PEM file, chain included; reloaded when it changes
+	TLSKey         string   // PEM file
+	HistoryDays    int      // how long changes and past versions are kept, 0 for ever
+	RepeatMinutes  int      // how long after it was first sent a request may be repeated, 0 for never
+	UploadTenant   int      // MiB of a tenant's uploads that wait to be read
+	UploadTotal    int      // MiB of all tenants' together
+	Connections    int      // at once; 0: defaultConns
+	InFlight       int      // see api.Config; 0: api.DefaultInFlight
+	BehindProxy    bool     // plain HTTP on an address that is not loopback
+	Throttle       string   // see api.ParseThrottle
+	Drain          int      // seconds of serving on after the signal to stop, /readyz at 503
+	SourcesListen  string   // HOST:PORT for what live sources tell; "": it is not listened for
+	SourcesTLSCert string   // PEM file, as TLSCert; default: TLSCert
+	SourcesTLSKey  string   // PEM file; default: TLSKey
+	LogFormat      string   // json or text
+	LogLevel       string   // debug, info, warn, error
 
 	issuers  []auth.Issuer
 	throttle api.Throttle
@@ -64,6 +67,9 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.IntVar(&s.Connections, "connections", 0, "how many `connections` there may be at once; idle ones make room for new ones (default: 2048 for each processor, at least 4096)")
 	throttleFlag(f, &s.Throttle)
 	f.IntVar(&s.Drain, "drain-seconds", 0, "how many `seconds` to go on serving after SIGTERM while /readyz says 503, so that a balancer turns away first; at least twice the interval of its checks")
+	f.StringVar(&s.SourcesListen, "sources-listen", "", "`address` to listen on for what live sources tell (certstate source), HOST:PORT; always HTTPS, and for clients with a certificate of the source's authority")
+	f.StringVar(&s.SourcesTLSCert, "sources-tls-cert", "", "PEM `file` of the certificate for --sources-listen, which the sources must trust (default: that of --tls-cert)")
+	f.StringVar(&s.SourcesTLSKey, "sources-tls-key", "", "PEM `file` of that certificate's key")
 	logFlags(f, &s.LogFormat, "json", &s.LogLevel)
 }
 
@@ -145,6 +151,7 @@ func (s *settings) check() error {
 		fail("--throttle: %w", err)
 	}
 	s.checkListen(fail)
+	s.checkSources(fail)
 	s.checkBaseURL(fail)
 	if _, err := newLogger(s.LogFormat, s.LogLevel, nil); err != nil {
 		fail("%w", err)
@@ -171,6 +178,24 @@ func (s *settings) checkListen(fail func(string, ...any)) {
 		fail("--tls-cert and --tls-key go together")
 	case s.TLSCert == "" && !s.BehindProxy && !auth.IsLoopback(host):
 		fail("--listen %s would carry tokens in plain HTTP: give --tls-cert and --tls-key, or listen on loopback, or say --behind-proxy if a proxy does TLS", s.Listen)
+	}
+}
+
+func (s *settings) checkSources(fail func(string, ...any)) {
+	if (s.SourcesTLSCert == "") != (s.SourcesTLSKey == "") {
+		fail("--sources-tls-cert and --sources-tls-key go together")
+	}
+	if s.SourcesListen == "" {
+		return
+	}
+	if s.SourcesTLSCert == "" {
+		s.SourcesTLSCert, s.SourcesTLSKey = s.TLSCert, s.TLSKey
+	}
+	if _, _, err := net.SplitHostPort(s.SourcesListen); err != nil {
+		fail("--sources-listen %q: write it as HOST:PORT, such as :9443", s.SourcesListen)
+	}
+	if s.SourcesTLSCert == "" {
+		fail("--sources-listen needs --sources-tls-cert and --sources-tls-key: sources prove who they are by TLS")
 	}
 }
 
