@@ -102,6 +102,9 @@ func (in *Input) add(root string) error {
 // Read is how much of Total was read. It may be asked while that is done.
 func (in *Input) Read() int64 { return min(in.read.Load(), max(in.Total, 0)) }
 
+// Paths are the files, as they are to be opened.
+func (in *Input) Paths() []string { return in.paths }
+
 // Single reports whether there is one file.
 func (in *Input) Single() bool { return len(in.paths) == 1 }
 

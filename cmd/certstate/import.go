@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,12 +26,15 @@ type importSettings struct {
 	report                   string
 	upnFrom, passwordFile    string
 	pull                     pullSettings
+	fromStepCA               string
+	watch                    bool
+	watchEvery               time.Duration
 }
 
 func (a *app) importRecords() *cobra.Command {
 	var set importSettings
 	cmd := &cobra.Command{
-		Use:   "import FILE... | --from-graph URL",
+		Use:   "import FILE... | --from-graph URL | --from-step-ca PLACE",
 		Short: "Bring in certificates, reports and records from files, or from a Graph tenant",
 		Long: `Bring in what is there: certificates, Intune's reports, tables and records. FILE is
 a file, a folder with all that is in it, a pattern in quotes, an archive (tar, zip,
@@ -69,6 +73,13 @@ Graph; for a register give its issuer's.
 With --dry-run nothing is written, and all is said that would be. Thousands at a time
 are tried and undone: what occurs twice in the input may be counted twice.
 
+With --watch it goes on until it is stopped: what comes into the folders, or changes
+there, comes in once nobody has written to it between two looks. After a restart all
+is looked at again.
+
+With --from-step-ca there is no FILE: the database of a step-ca is read, with what it
+has revoked. To follow it from then on, see certstate source.
+
 Import works beside a running server. Into an empty database that no server
 holds it is several times faster.
 
@@ -78,13 +89,9 @@ Exit codes: 0 all brought in, 1 failed, 2 wrong flags, 3 something was left out.
   certstate import --tenant $TENANT AllDeviceCertificates_8d9f.zip --report rejected.csv
   certstate import --tenant $TENANT --from-graph https://graph.microsoft.com --client-id $APP --client-secret-file secret --resume pull.json
   certstate import --tenant $TENANT --column Computer=managedDeviceDisplayName --column Notes= assets.csv --dry-run
+  certstate import --tenant $TENANT --from-step-ca /backup/step/db
+  certstate import --tenant $TENANT --watch /srv/issued
   curl -s https://ca.example/roots.pem | certstate import --tenant $TENANT --device ca --authorities -`,
-		Args: arguments(func(cmd *cobra.Command, args []string) error {
-			if set.pull.from != "" || a.env[envName("from-graph")] != "" {
-				return cobra.NoArgs(cmd, args)
-			}
-			return cobra.MinimumNArgs(1)(cmd, args)
-		}),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runImport(cmd, &set, args) },
 	}
 	f := cmd.Flags()
@@ -103,6 +110,7 @@ Exit codes: 0 all brought in, 1 failed, 2 wrong flags, 3 something was left out.
 	f.BoolVar(&set.Naming.Authorities, "authorities", false, "bring in the certificates of authorities too")
 	f.StringVar(&set.passwordFile, "password-file", "", "`file` with the password of PKCS#12 files")
 	set.pull.flags(f)
+	set.otherInputFlags(f)
 	return cmd
 }
 
@@ -156,36 +164,34 @@ func (a *app) runImport(cmd *cobra.Command, set *importSettings, files []string)
 	if err := set.check(); err != nil {
 		return usageError{err}
 	}
-	i := importer{stdout: a.stdout, stderr: a.err, Intake: intake.Intake{Settings: set.Settings}}
-	var in *ingest.Input
-	if set.pull.from != "" {
-		i.pull, err = set.pull.open(cmd.Context(), set.database, set.tenant, a)
-	} else {
-		in, err = ingest.NewInput(cmd.InOrStdin(), files)
+	if err := set.arguments(files); err != nil {
+		return usageError{err}
 	}
+	i := importer{stdout: a.stdout, stderr: a.err, Intake: intake.Intake{Settings: set.Settings}}
+	from, err := set.origin(a, cmd, files)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, from.close()) }()
 	rejects, err := openRejects(a.err, set.report)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, rejects.close()) }()
+	if set.watch {
+		return a.watch(cmd.Context(), set, files, rejects.add)
+	}
 	s, err := a.openAlone(cmd.Context(), set.database)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	id, err := store.ParseTenantID(set.tenant)
+	t, err := enrolled(cmd.Context(), s, set.tenant)
 	if err != nil {
 		return err
 	}
-	t, err := s.Tenant(cmd.Context(), id)
-	if err != nil {
-		return fmt.Errorf("%w Enrol it with: certstate tenant add %s", err, id)
-	}
-	i.Store, i.Tenant, i.Rejected = s, t, rejects.add
-	err = i.run(cmd.Context(), in)
+	i.Store, i.Tenant, i.Rejected, i.pull = s, t, rejects.add, from.pull
+	err = i.run(cmd.Context(), from.bring)
 	i.total()
 	if left := i.totals.Rejected; err == nil && left > 0 {
 		return exitError{fmt.Errorf("%d%s were left out", left, i.noun()), exitPartly}

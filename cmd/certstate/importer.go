@@ -7,7 +7,6 @@ import (
 	"io"
 	"time"
 
-	"certstate/ingest"
 	"certstate/intake"
 )
 
@@ -15,23 +14,24 @@ import (
 type importer struct {
 	intake.Intake
 	stdout, stderr io.Writer
-	pull           *pull // nil: files are brought in
+	pull           *pull // nil: nothing is pulled
 	began, said    time.Time
 	totals         intake.Totals
 	fault          error // of keeping how far a pull got
 }
 
-// run brings the files, or what is pulled, in.
-func (i *importer) run(ctx context.Context, in *ingest.Input) (err error) {
+// begin starts the clock.
+func (i *importer) begin() {
 	i.began = time.Now()
 	i.said = i.began
 	i.Progress = i.progress
-	bring := func() error {
-		if i.pull == nil {
-			i.totals, err = i.Files(ctx, in)
-			return err
-		}
-		i.totals, err = i.Pieces(ctx, i.pull.pieces(ctx))
+}
+
+// run brings in what from says.
+func (i *importer) run(ctx context.Context, from bringer) error {
+	i.begin()
+	bring := func() (err error) {
+		i.totals, err = from(ctx, &i.Intake)
 		i.keep(&i.totals)
 		return errors.Join(err, i.fault)
 	}

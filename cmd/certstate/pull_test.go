@@ -330,7 +330,7 @@ func TestPullFromDemo(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"file.csv"}, exitUsage, "import: unknown command"},
+		{[]string{"file.csv"}, exitUsage, "--from-graph and --from-step-ca take the place of FILE"},
 		{[]string{"--from-graph", "http://graph.example"}, exitUsage, "must be https: a token is sent there"},
 		{[]string{"--from-graph", "https://localhost/v1.0/users"}, exitUsage, "leads elsewhere"},
 		{[]string{"--client-id", ""}, exitUsage, "--from-graph needs --client-id and --client-secret-file, or --token-file"},
