@@ -118,5 +118,6 @@ soak: ## the slow tests; SOAK is how long a bearable load lasts
 	$(GO) test ./faults -run TestPoints -point-rounds=50 -timeout 3h -v
 	$(GO) test ./faults -run 'TestStorage|TestCheckpoint|TestDatabase|TestClock' -count=10 -all-flaws -timeout 3h
 	$(GO) test ./cmd/certstate -run 'TestPull$$' -pull-rows=100000 -timeout 1h -v
+	cd clients/stepca && $(GO) test -certificates=500 -timeout 1h -v
 	$(MAKE) test-corpora
 	$(MAKE) fuzz FUZZTIME=15000000x

@@ -2,7 +2,8 @@
 # run.sh drives a "certstate demo" of this tree with real clients: Microsoft's
 # and HashiCorp's Go SDKs with Azure Identity and MSAL in go/, Microsoft's
 # JavaScript client with MSAL Node and odata2ts, a client for any OData service,
-# in node/, with Power Query's requests beside them. It fails if any of them does.
+# in node/, with Power Query's requests beside them. In stepca/ the register follows a real step-ca
+# that issues certificates over SCEP, ACME and by token. It fails if any of them does.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -96,8 +97,11 @@ tested go go test -count=1 -v -exec "env 'SSL_CERT_FILE=$ca'" ./...
 if [ -n "$node" ]; then
 	tested node node --test --test-reporter=spec
 fi
+say "building step-ca; the first time, this takes minutes"
+tested stepca go test -count=1 -v ./...
 
 say "Go: $(grep -c '^ *--- PASS' "$work/go.log") passed, $(grep -c '^ *--- FAIL' "$work/go.log") failed; $(tail -n 1 "$work/go.log")"
+say "step-ca: $(grep -c '^ *--- PASS' "$work/stepca.log") passed, $(grep -c '^ *--- FAIL' "$work/stepca.log") failed; $(tail -n 1 "$work/stepca.log")"
 if [ -n "$node" ]; then
 	say "JavaScript: $(sed -n 's/^ℹ \(tests\|pass\|fail\|duration_ms\) /\1 /p' "$work/node.log" | paste -s -d ' ' -)"
 else
