@@ -100,6 +100,8 @@ soak: ## the slow tests; SOAK is how long a bearable load lasts
 	$(GO) test ./store -run 'TestPostgresFaults$$' -postgres-faults=1000 -timeout 2h -v
 	$(GO) test ./store -run 'TestFailover$$' -failovers=200 -timeout 1h -v
 	$(GO) test ./store -run TestShardKilled -shard-kills=200 -timeout 2h -v
+	$(GO) test ./store -run TestLineageOfAnything -lineage-steps=20000 -timeout 1h
+	$(GO) test ./store -run TestStalledRenewals -renewing-devices=10000 -timeout 1h
 	$(GO) test ./store -run TestBackup -backups=300 -timeout 2h
 	$(GO) test ./store -run TestPruneChanges -prunes=200 -timeout 2h
 	$(GO) test ./store -run TestKillCompact -compact-kills=500 -timeout 1h

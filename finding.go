@@ -22,6 +22,7 @@ const (
 	ExtendedKeyUsageMismatch                      // other purposes
 	SharedCertificate                             // another device has the same certificate
 	NoLongerReported                              // no live source that reported the certificate does so now
+	RenewalStalled                                // it nears its end, or is past it, and has no successor
 )
 
 // FindingsType names the findings on the wire.
@@ -29,7 +30,7 @@ var FindingsType = &edm.EnumType{
 	Name:  "certstate.certificateFindings",
 	Flags: true,
 	Members: []string{"none", "unparseable", "irregular", "thumbprintMismatch", "serialMismatch", "serialRadix", "issuerMismatch", "subjectMismatch",
-		"issuanceMismatch", "expiryMismatch", "keyUsageMismatch", "extendedKeyUsageMismatch", "sharedCertificate", "noLongerReported"},
+		"issuanceMismatch", "expiryMismatch", "keyUsageMismatch", "extendedKeyUsageMismatch", "sharedCertificate", "noLongerReported", "renewalStalled"},
 }
 
 func (v Findings) String() string              { return FindingsType.Format(int64(v)) }

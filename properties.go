@@ -69,6 +69,8 @@ var Properties = [...]Property{
 	{"certificateOcspLocations", "ocsp_locations", "Where the certificate says its OCSP responder is; a space between locations.", Nullable | OnSelect | Computed, nil, func(s *State) edm.Value { return &s.OCSPLocations }},
 	{"certificateIssuerLocations", "issuer_locations", "Where the certificate says its issuer's certificate is; a space between locations.", Nullable | OnSelect | Computed, nil, func(s *State) edm.Value { return &s.IssuerLocations }},
 	{"certificateFindings", "findings", "What is wrong with the certificate, or with what the record states of it.", OnSelect | Computed, nil, func(s *State) edm.Value { return &s.Findings }},
+	{"supersedes", "supersedes", "The id of the record whose certificate this one's renews.", Nullable | OnSelect | Computed, nil, func(s *State) edm.Value { return &s.Supersedes }},
+	{"supersededBy", "superseded_by", "The id of the record whose certificate renews this one's.", Nullable | OnSelect | Computed, nil, func(s *State) edm.Value { return &s.SupersededBy }},
 }
 
 // Set is a set of properties: bit i stands for Properties[i].

@@ -46,6 +46,10 @@ type State struct {
 	IssuerLocations    edm.String // RFC 5280 §4.2.2.1 id-ad-caIssuers, likewise
 	Findings           Findings
 
+	// The record's neighbours in its lineage, which the store infers.
+	Supersedes   edm.String // the id of the record whose certificate this one renews
+	SupersededBy edm.String // the id of the one that renews this one
+
 	Created  edm.DateTimeOffset // when the register first held the record
 	Modified edm.DateTimeOffset // when the record last changed
 

@@ -196,7 +196,10 @@ func nameParts(name string) (parts []string) {
 	add := func(end int) {
 		key, value, _ := strings.Cut(name[start:end], "=")
 		value = strings.Trim(strings.TrimSpace(value), `"`)
-		value = escaped.ReplaceAllString(strings.Join(strings.Fields(value), " "), "$1")
+		value = strings.Join(strings.Fields(value), " ")
+		if strings.Contains(value, `\`) {
+			value = escaped.ReplaceAllString(value, "$1")
+		}
 		parts = append(parts, strings.ToLower(strings.TrimSpace(key)+"="+value))
 	}
 	for i := 0; i < len(name); i++ {
@@ -233,12 +236,32 @@ var purposesByName = func() map[string]string {
 	return m
 }()
 
-var objectIdentifier = regexp.MustCompile(`[0-9]+(\.[0-9]+)+`)
+// objectIdentifierIn is the first part of a text that is numbers with points
+// between, "" if there is none.
+func objectIdentifierIn(text string) string {
+	for i := 0; i < len(text); i++ {
+		if !isDigit(text[i]) {
+			continue
+		}
+		start, end := i, 0 // end: after the last number that follows a point
+		for ; i < len(text) && (isDigit(text[i]) || text[i] == '.' && isDigit(text[i-1])); i++ {
+			if isDigit(text[i]) && strings.Contains(text[start:i], ".") {
+				end = i + 1
+			}
+		}
+		if end > 0 {
+			return text[start:end]
+		}
+	}
+	return ""
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func purposesIn(list string) (oids []string) {
 	for _, item := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ';' || r == '\n' }) {
 		item = strings.TrimSpace(item)
-		if oid := objectIdentifier.FindString(item); oid != "" {
+		if oid := objectIdentifierIn(item); oid != "" {
 			oids = append(oids, oid)
 		} else if item = strings.ToLower(item); purposesByName[item] != "" {
 			oids = append(oids, purposesByName[item])

@@ -8,18 +8,20 @@ import (
 	"strings"
 
 	"certstate"
+	"certstate/certificate"
 	"certstate/edm"
 )
 
 // derivedColumns are columns computed from a record: the keys of its
-// properties, its words, and last the digest.
+// properties, its words, its lineage and when the register is to look at it by
+// itself, and last the digest.
 var derivedColumns = func() (names []string) {
 	for i := range certstate.Properties {
 		for _, key := range certstate.Properties[i].Keys {
 			names = append(names, certstate.Properties[i].Column+key.Suffix)
 		}
 	}
-	return append(names, "words", "digest")
+	return append(names, "words", "lineage", "revisit", "digest")
 }()
 
 // appendDerived appends the values of the derived columns of a record with key k.
@@ -30,8 +32,12 @@ func appendDerived(args []any, k int64, s *certstate.State) []any {
 			args = append(args, key.Of(p.Field(s).(*edm.String).S))
 		}
 	}
-	return append(args, certstate.Words(s), recordDigest(k, s))
+	lineage := certificate.Lineage(s)
+	return append(args, certstate.Words(s), lineage, firstVisit(s, lineage), recordDigest(k, s))
 }
+
+// lineageIn is the lineage in the values that appendDerived has appended.
+func lineageIn(args []any) int64 { return args[len(args)-3].(int64) }
 
 func distinctWords(s *certstate.State) []string {
 	return certstate.DistinctWords(certstate.Words(s))
@@ -131,14 +137,15 @@ func fillDerived(ctx context.Context, d *dialect, tx *sql.Tx) error {
 		}
 		more = len(batch) > 0
 	}
-	return nil
+	return exec("UPDATE state SET lineage = -1 -- of every tenant")
 }
 
 // stored is a record with what its row has beside the properties.
 type stored struct {
 	certstate.State
-	tenant Tenant
-	k      int64
+	tenant  Tenant
+	k       int64
+	lineage int64 // by find alone
 }
 
 // eachStored calls fn for the thousand records after the one with key last, of

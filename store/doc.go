@@ -29,6 +29,12 @@
 // exports name a change, imports keep their file encrypted (upload.go) until a server has
 // worked on it under a lease (work.go).
 //
+// Some of a record's properties follow from other records: whether another device
+// has its certificate (register.go), what it renews and what renews it
+// (lineage.go). The transaction that changes one changes those too. What follows
+// from time alone, a renewal that stalls, is found by looking at records when they
+// say it is time (renewal.go).
+//
 // What one engine does otherwise than another is in its dialect (dialect.go): data
 // and small functions, no statement twice. Several servers write to one
 // PostgreSQL database: there the lock of the part's row in seq does what SQLite's

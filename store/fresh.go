@@ -15,6 +15,7 @@ type fresh struct {
 	bits  []uint64
 	at    map[int64]int64 // part → the number of its last change, which was the load's
 	ended bool            // something else was written, or may be known
+	mixed bool            // somebody else has written
 }
 
 // freshBits is 16 MiB: for a million records with two keys each, one in 10¹¹ is
@@ -39,6 +40,18 @@ func (f *fresh) add(s *certstate.State) {
 		*word |= bit
 		return true
 	}, func() bool { return true })
+}
+
+// first notes a lineage, and reports whether no record of it is there.
+func (f *fresh) first(h *head, lineage int64) bool {
+	f.mixed = f.mixed || !f.alone(h)
+	there := true
+	f.probe(uint64(lineage)^uint64(h.t.part()), func(word *uint64, bit uint64) bool {
+		there = there && *word&bit != 0
+		*word |= bit
+		return true
+	})
+	return !there && !f.mixed
 }
 
 // has reports whether a record with keys may be of a certificate that was brought.

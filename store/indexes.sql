@@ -21,3 +21,5 @@ CREATE INDEX past_id ON past (part, id, n)
 CREATE INDEX past_tenant ON past (tenant, n)
 CREATE INDEX once_until ON once (part, until)
 CREATE INDEX reported_sha256 ON reported (part, sha256)
+CREATE INDEX state_lineage ON state (tenant, lineage, not_before, id) WHERE lineage <> 0
+CREATE INDEX state_revisit ON state (tenant, revisit) WHERE revisit <> 0

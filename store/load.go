@@ -57,8 +57,9 @@ func (s *Store) WithoutIndexes(ctx context.Context, fn func() error) (err error)
 		return err
 	}
 	s.fresh.Store(newFresh())
-	defer s.fresh.Store(nil)
-	return errors.Join(fn(), s.fillIndexes(context.WithoutCancel(ctx)))
+	err = errors.Join(fn(), s.fillIndexes(context.WithoutCancel(ctx)))
+	s.fresh.Store(nil)
+	return errors.Join(err, s.linkLoaded(ctx))
 }
 
 // beside calls fn with the connection that the checkpointer has, too: it must not be
@@ -87,4 +88,13 @@ func (s *Store) fillIndexes(ctx context.Context) error {
 		s.log.Warn("the indexes are made again, in memory", "error", err)
 		return ensureIndexes(ctx, s.d, c)
 	})
+}
+
+// linkLoaded links what was loaded without indexes.
+func (s *Store) linkLoaded(ctx context.Context) error {
+	tenants, err := s.Tenants(context.WithoutCancel(ctx))
+	if err != nil {
+		return err
+	}
+	return s.linkAll(context.WithoutCancel(ctx), tenants)
 }

@@ -11,8 +11,9 @@ import (
 
 // waiting is a statement that was not sent yet.
 type waiting struct {
-	text string
-	args []any
+	text    string
+	args    []any
+	targets []any // of the row it tells, nil if it tells nothing
 }
 
 // later runs a statement some time before the commit. If it fails, so does the
@@ -22,8 +23,27 @@ func (tx *tx) later(text string, args ...any) error {
 		_, err := tx.exec(text, args...)
 		return err
 	}
-	tx.waiting = append(tx.waiting, waiting{text, args})
+	tx.waiting = append(tx.waiting, waiting{text: text, args: args})
 	return nil
+}
+
+// ask runs a query for one row, which is read once a statement after it has told
+// something.
+func (tx *tx) ask(text string, args []any, targets ...any) error {
+	if !tx.w.store.d.driverPrepares {
+		return tx.row(text, args...).Scan(targets...)
+	}
+	tx.waiting = append(tx.waiting, waiting{text, args, targets})
+	return nil
+}
+
+// read reads what a statement tells.
+func (w *waiting) read(results pgx.BatchResults) (err error) {
+	if w.targets == nil {
+		_, err = results.Exec()
+		return err
+	}
+	return results.QueryRow().Scan(w.targets...)
 }
 
 // send sends what waits and a statement after it, which read reads.
@@ -32,8 +52,8 @@ func (tx *tx) send(text string, args []any, read func(pgx.BatchResults) error) e
 	for _, w := range tx.waiting {
 		batch.Queue(w.text, w.args...)
 	}
-	before := len(tx.waiting)
-	tx.waiting = tx.waiting[:0]
+	before := tx.waiting
+	tx.waiting = nil
 	batch.Queue(text, args...)
 	return tx.w.conn.Raw(func(c any) (err error) {
 		results := c.(*stdlib.Conn).Conn().SendBatch(tx.ctx, batch)
@@ -42,8 +62,8 @@ func (tx *tx) send(text string, args []any, read func(pgx.BatchResults) error) e
 				err = end
 			}
 		}()
-		for range before {
-			if _, err := results.Exec(); err != nil {
+		for i := range before {
+			if err := before[i].read(results); err != nil {
 				return err
 			}
 		}
@@ -59,8 +79,7 @@ func (tx *tx) sendWaiting() error {
 	}
 	w := tx.waiting[last]
 	tx.waiting = tx.waiting[:last]
-	_, err := tx.sendExec(w.text, w.args)
-	return err
+	return tx.send(w.text, w.args, w.read)
 }
 
 // sendExec sends a statement and says how many rows it changed.

@@ -41,12 +41,28 @@ func (s *Store) Register(ctx context.Context, t Tenant, list []Registration, by 
 			}
 			out[i] = *st
 		}
-		return nil
+		return tx.reread(t, out)
 	})
 	if undo, ok := errors.AsType[undone](err); ok {
 		return nil, undo.why
 	}
 	return out, err
+}
+
+// reread reads the records anew that have got neighbours in the transaction since
+// they were made.
+func (tx *tx) reread(t Tenant, list []certstate.State) error {
+	for i := range list {
+		if !tx.linked[linked{t.part(), list[i].ID.S}] {
+			continue
+		}
+		now, err := tx.find(t, list[i].ID.S, nil)
+		if err != nil {
+			return err
+		}
+		list[i] = now.State
+	}
+	return nil
 }
 
 // prepare does what needs no database.
@@ -182,7 +198,7 @@ func (tx *tx) settleShared(t Tenant, sha256 string, by certstate.Cause) error {
 			continue
 		}
 		patch := certstate.State{Findings: was.Findings&^certstate.SharedCertificate | want}
-		if _, err := tx.update(t, was.ID.S, &patch, findingsSet, nil, by); err != nil {
+		if _, err := tx.change(t, was.ID.S, &patch, findingsSet, nil, by); err != nil {
 			return err
 		}
 	}

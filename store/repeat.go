@@ -153,6 +153,7 @@ func (tx *tx) created(t Tenant, in *certstate.State, by certstate.Cause, conflic
 	}
 	asked := *in                                              // which a second try of the transaction needs as it was
 	asked.Created, asked.Modified = old.Created, old.Modified // which no client sends
+	named(&old.State).give(&asked)
 	if certstate.Assign(&asked, &old.State, certstate.All) {
 		return nil, conflict
 	}

@@ -66,6 +66,12 @@ func (s *Store) restore(ctx context.Context, conn *sql.Conn, r io.Reader, tell P
 			return 0, fmt.Errorf("row %d: %w", in.total+1, err)
 		}
 	}
+	// Those without links may be from before there were any, or be yet to get theirs.
+	const linkLater = "UPDATE state SET lineage = -1 WHERE lineage <> 0 AND supersedes = '' AND superseded_by = '' AND " +
+		"lineage IN (SELECT lineage FROM state GROUP BY tenant, lineage HAVING count(*) > 1) -- of every tenant"
+	if _, err := tx.ExecContext(ctx, linkLater); err != nil {
+		return 0, err
+	}
 	const newEpoch = "INSERT INTO counter (name, n) VALUES ('epoch', $1) ON CONFLICT (name) DO UPDATE SET n = excluded.n"
 	if _, err := tx.ExecContext(ctx, s.d.rebind(newEpoch), 1+rand.Int64N(1<<40)); err != nil {
 		return 0, err

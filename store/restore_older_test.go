@@ -19,7 +19,7 @@ import (
 )
 
 // before5 is what the release with schema 4 did not know.
-var before5 = []string{"san", "aki", "ski", "key_type", "key_size", "signature_algorithm", "crl_locations", "ocsp_locations", "issuer_locations", "findings"}
+var before5 = []string{"san", "aki", "ski", "key_type", "key_size", "signature_algorithm", "crl_locations", "ocsp_locations", "issuer_locations", "findings", "supersedes", "superseded_by"}
 
 // A backup of an older release is restored: what has come to the record since is
 // null, and the register is sound.

@@ -236,7 +236,7 @@ func (src *telling) mark(sha256 string, want certstate.Findings) error {
 			continue
 		}
 		patch := certstate.State{Findings: was&^certstate.NoLongerReported | want}
-		if _, err := src.tx.update(src.t, holders[i].ID.S, &patch, findingsSet, nil, src.by); err != nil {
+		if _, err := src.tx.change(src.t, holders[i].ID.S, &patch, findingsSet, nil, src.by); err != nil {
 			return err
 		}
 	}

@@ -19,14 +19,6 @@ func sighting(n int, via store.Via) store.Sighting {
 	return store.Sighting{Key: fmt.Sprint(n), Via: via, Registration: store.Registration{State: st, Set: setOf("managedDeviceDisplayName", "source")}, Origin: "scep"}
 }
 
-func setOf(names ...string) (set certstate.Set) {
-	for _, name := range names {
-		i, _ := certstate.Lookup(name)
-		set |= 1 << i
-	}
-	return set
-}
-
 func addSource(t *testing.T, s *store.Store, tn store.Tenant, name string) {
 	t.Helper()
 	if added, err := s.AddSource(t.Context(), tn, store.Source{Name: name, Kind: "test", Settings: []byte("{}")}); err != nil || !added {

@@ -63,7 +63,7 @@ func columnList(set certstate.Set) string {
 var (
 	insertState = "INSERT INTO state (" + stateColumns + ") VALUES (" + placeholders(1, 3+len(rowColumns)) + ") ON CONFLICT DO NOTHING"
 	updateState = "UPDATE state SET (" + strings.Join(rowColumns, ", ") + ") = (" + placeholders(4, len(rowColumns)) + ") WHERE tenant = $1 AND " + byID
-	selectAll   = selectState(certstate.All, byID)
+	selectAll   = "SELECT lineage, " + strings.TrimPrefix(selectState(certstate.All, byID), "SELECT ")
 	deleteState = "DELETE FROM state WHERE tenant = $1 AND " + byID
 	keepState   = "INSERT INTO past (" + stateColumns + ", n) SELECT " + stateColumns + ", CAST($4 AS bigint) FROM state WHERE tenant = $1 AND " + byID
 )
@@ -222,6 +222,7 @@ func ready(in *certstate.State, facts *certificate.Facts) error {
 	if !in.ID.Valid {
 		in.ID = edm.Str(uuid.NewString())
 	}
+	neighbours{}.give(in)
 	if err := in.Validate(); err != nil {
 		return err
 	}
@@ -248,8 +249,12 @@ func (tx *tx) insert(t Tenant, st *certstate.State, by certstate.Cause) error {
 	}
 	st.Version = h.n + 1
 	st.Created, st.Modified = h.now, h.now
-	args := append(make([]any, 0, 48), k, t.part(), t.no)
-	n, err := tx.exec(insertState, appendRow(args, k, st)...)
+	args := appendRow(append(make([]any, 0, 48), k, t.part(), t.no), k, st)
+	var around neighbours
+	if err := tx.askNeighbours(t, lineageIn(args), st, &around); err != nil {
+		return err
+	}
+	n, err := tx.exec(insertState, args...)
 	if err != nil {
 		return fmt.Errorf("insert state: %w", err)
 	}
@@ -259,6 +264,9 @@ func (tx *tx) insert(t Tenant, st *certstate.State, by certstate.Cause) error {
 	if f := tx.w.store.fresh.Load(); f != nil {
 		f.add(st)
 	}
+	if err := tx.linkNew(h, k, lineageIn(args), st, around); err != nil {
+		return err
+	}
 	if err := tx.keepCertificate(t, st); err != nil {
 		return err
 	}
@@ -266,6 +274,9 @@ func (tx *tx) insert(t Tenant, st *certstate.State, by certstate.Cause) error {
 		return err
 	}
 	if err := tx.log(h, st.ID.S, certstate.CreatedKind, 1, by); err != nil {
+		return err
+	}
+	if err := tx.relink(t, st.ID.S, neighbours{}, around, by); err != nil {
 		return err
 	}
 	if st.Findings&certstate.SharedCertificate == 0 {
@@ -287,7 +298,12 @@ func (s *Store) Update(ctx context.Context, t Tenant, id string, patch *certstat
 	return out, err
 }
 
+// update is change, of what others than the store may set.
 func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.Set, match Match, by certstate.Cause) (*certstate.State, error) {
+	return tx.change(t, id, patch, set&^ownSet, match, by)
+}
+
+func (tx *tx) change(t Tenant, id string, patch *certstate.State, set certstate.Set, match Match, by certstate.Cause) (*certstate.State, error) {
 	h, err := tx.head(t)
 	if err != nil {
 		return nil, err
@@ -306,6 +322,11 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 	if err := tx.findShared(t, &out, set); err != nil {
 		return nil, err
 	}
+	moves, err := tx.move(t, old, &out, set)
+	if err != nil {
+		return nil, err
+	}
+	keepStalled(&old.State, &out, set)
 	if err := out.Validate(); err != nil {
 		return nil, err
 	}
@@ -319,6 +340,11 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 	}
 	if f := tx.w.store.fresh.Load(); f != nil {
 		f.add(&out)
+		if moves {
+			if err := tx.unlink(t, id); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if err := tx.keepCertificate(t, &out); err != nil {
 		return nil, err
@@ -333,8 +359,11 @@ func (tx *tx) update(t Tenant, id string, patch *certstate.State, set certstate.
 	if err := tx.log(h, id, certstate.UpdatedKind, 0, by); err != nil {
 		return nil, err
 	}
-	if set == findingsSet {
+	if set&linkSet != 0 { // whoever links it links its neighbours
 		return &out, nil
+	}
+	if err := tx.relink(t, id, named(&old.State), named(&out), by); err != nil || set == findingsSet {
+		return &out, err
 	}
 	return &out, tx.settleHolders(t, by, &old.State, &out)
 }
@@ -368,11 +397,16 @@ func (tx *tx) delete(t Tenant, id string, match Match, by certstate.Cause) error
 	if err := tx.log(h, id, certstate.DeletedKind, -1, by); err != nil {
 		return err
 	}
+	if err := tx.relink(t, id, named(&old.State), neighbours{}, by); err != nil {
+		return err
+	}
 	return tx.settleHolders(t, by, &old.State)
 }
 
 func (tx *tx) find(t Tenant, id string, match Match) (*stored, error) {
 	sc := newScanner(certstate.All)
+	var lineage int64
+	sc.targets = slices.Concat([]any{edm.Int64Column(&lineage)}, sc.targets)
 	err := sc.scan(tx.row(selectAll, t.no, t.part(), id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, notFound(id)
@@ -383,5 +417,5 @@ func (tx *tx) find(t Tenant, id string, match Match) (*stored, error) {
 	if match != nil && !match(sc.state.Version) {
 		return nil, certstate.Errorf(certstate.Precondition, "If-Match", "The certificate state was changed: read it again and use its new ETag.")
 	}
-	return &stored{sc.state, t, sc.k}, nil
+	return &stored{sc.state, t, sc.k, lineage}, nil
 }

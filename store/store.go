@@ -39,6 +39,8 @@ type Store struct {
 	repeats  time.Duration // as in Options
 	uploads  UploadLimits  // as in Options
 
+	threshold int // RenewalThreshold, as in Options
+
 	distributed bool // records are, by part (part.go)
 
 	watching *Lane // of queries that may take long
@@ -72,6 +74,10 @@ type Options struct {
 	Repeats time.Duration
 	// Uploads bound the files of import jobs.
 	Uploads UploadLimits
+	// RenewalThreshold is how many percent of a certificate's validity are left when
+	// its device begins to renew it: one that has no successor when half of that has
+	// passed is found stalled (renewal.go). 0: none is. The server sees to it.
+	RenewalThreshold int
 	// ReadDatabase is the URL of a replica of the database that long reads are
 	// answered from, "" for none. See replica.go.
 	ReadDatabase string
@@ -91,7 +97,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, txTime: d.txTime, patience: resolveTime, repeats: o.Repeats, uploads: o.Uploads, probing: probeEvery, watching: NewLane(max(1, readConns()-2), maxWaiting), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
+	s := &Store{d: d, name: uuid.NewString(), rare: rareUpTo, limit: statementTime, txTime: d.txTime, patience: resolveTime, repeats: o.Repeats, uploads: o.Uploads, threshold: o.RenewalThreshold, probing: probeEvery, watching: NewLane(max(1, readConns()-2), maxWaiting), now: o.Now, log: o.Log, stop: make(chan struct{}), queue: make(chan *job, queueLength)}
 	s.queries.d = d
 	if o.Patient {
 		s.limit = patience
@@ -116,11 +122,15 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	if o.Serve {
 		s.wg.Go(s.jobsForgetter)
+		s.wg.Go(s.visitor)
 	}
 	return s, nil
 }
 
 func (s *Store) start(ctx context.Context) error {
+	if v, err := s.d.version(ctx, s.write); err == nil && v > 0 && v < len(s.d.migrations()) {
+		s.log.Info("the database is brought up to date, which takes about a minute for a million records", "schema", v, "to", len(s.d.migrations()))
+	}
 	if err := migrate(ctx, s.d, s.write, s.path); err != nil {
 		return err
 	}

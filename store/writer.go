@@ -380,6 +380,7 @@ type tx struct {
 	now     edm.DateTimeOffset // one time for all the transaction does
 	heads   map[int64]*head    // part → where its log stands
 	keyed   bool               // the last key was looked up
+	linked  map[linked]bool    // whose links were changed
 	waiting []waiting          // statements that were not sent yet
 }
 

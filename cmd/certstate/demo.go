@@ -97,7 +97,7 @@ func (a *app) runDemo(ctx context.Context, set *demoSettings, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, "sqlite:"+filepath.Join(set.Data, "register.db"), store.Options{Serve: true, Log: log, Repeats: repeatMinutes * time.Minute})
+	db, err := store.Open(ctx, "sqlite:"+filepath.Join(set.Data, "register.db"), store.Options{Serve: true, Log: log, Repeats: repeatMinutes * time.Minute, RenewalThreshold: renewalThreshold})
 	if err != nil {
 		return err
 	}

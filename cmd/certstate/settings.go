@@ -33,6 +33,7 @@ type settings struct {
 	RepeatMinutes  int      // how long after it was first sent a request may be repeated, 0 for never
 	UploadTenant   int      // MiB of a tenant's uploads that wait to be read
 	UploadTotal    int      // MiB of all tenants' together
+	Renewal        int      // percent of its validity that a certificate has left when it is to be renewed, 0 to find no stalled renewals
 	Connections    int      // at once; 0: defaultConns
 	InFlight       int      // see api.Config; 0: api.DefaultInFlight
 	BehindProxy    bool     // plain HTTP on an address that is not loopback
@@ -63,6 +64,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.IntVar(&s.RepeatMinutes, "repeatability-minutes", repeatMinutes, "how many `minutes` after it was first sent a request may be sent again (Repeatability-Request-ID), 0 for never")
 	f.IntVar(&s.UploadTenant, "upload-tenant-mb", int(store.DefaultUploadLimits.Tenant>>20), "how many `MiB` of files that import jobs upload may be in the database at once for a tenant, which is the largest file")
 	f.IntVar(&s.UploadTotal, "upload-total-mb", int(store.DefaultUploadLimits.Total>>20), "how many `MiB` of such files there may be for all tenants")
+	f.IntVar(&s.Renewal, "renewal-threshold", renewalThreshold, "how many `percent` of a certificate's validity are left when its device begins to renew it, as the profile says: without a successor after half of that time the renewal is found stalled (certificateFindings); 0 finds none")
 	f.IntVar(&s.InFlight, "in-flight", 0, "how many `requests` that read, and as many that write, are worked on or wait at once; more get 503 with Retry-After (default: 256 for each processor, at least 512)")
 	f.IntVar(&s.Connections, "connections", 0, "how many `connections` there may be at once; idle ones make room for new ones (default: 2048 for each processor, at least 4096)")
 	throttleFlag(f, &s.Throttle)
@@ -140,6 +142,9 @@ func (s *settings) check() error {
 	if s.UploadTenant < 1 || s.UploadTotal < s.UploadTenant {
 		fail("--upload-tenant-mb %d, --upload-total-mb %d: give a number of MiB from 1 up, and the second not less than the first", s.UploadTenant, s.UploadTotal)
 	}
+	if s.Renewal < 0 || s.Renewal > maxRenewalThreshold {
+		fail("--renewal-threshold %d: give the percentage in the profile that asks for certificates, from 1 to %d, or 0 to find no stalled renewals", s.Renewal, maxRenewalThreshold)
+	}
 	if s.Connections < 0 {
 		fail("--connections %d: give a number from 1 up, or 0 for the default", s.Connections)
 	}
@@ -167,6 +172,9 @@ const (
 	maxHistoryDays   = 36525   // a century
 	maxRepeatMinutes = 24 * 60 // the least that --history-days keeps: answers are told from it
 	maxDrain         = 600
+
+	renewalThreshold    = 20 // percent, what Intune's profiles begin with
+	maxRenewalThreshold = 99 // what Graph's renewalThresholdPercentage allows
 )
 
 func (s *settings) checkListen(fail func(string, ...any)) {

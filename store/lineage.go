@@ -1,0 +1,219 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"certstate"
+	"certstate/certificate"
+	"certstate/edm"
+)
+
+// Records of one lineage (certificate.Lineage) renew each other in the order in
+// which their certificates were issued, and then of their ids: each supersedes the
+// one before it and is superseded by the one after it. That is a function of the
+// records there are, so it does not matter in which order they came. The
+// transaction that makes, moves or removes a record links its neighbours anew, as
+// changes of theirs. A lineage is its tenant's, so one part holds all of it.
+
+// unlinked is the lineage of a record that is yet to get its links: another release
+// has made it, or a load into an empty register, which has no index to find
+// neighbours by (linkAll).
+const unlinked = int64(-1)
+
+// linkSet are the properties that a record's lineage gives it, and ownSet all that
+// the store changes by itself: nobody else sets them, and nothing follows from
+// them.
+var (
+	linkSet = setOf("supersedes", "supersededBy")
+	ownSet  = linkSet | findingsSet
+)
+
+// neighbours are the ids of the records before and after one in its lineage, ""
+// for none.
+type neighbours struct{ before, after string }
+
+// named are the neighbours that a record names.
+func named(s *certstate.State) neighbours { return neighbours{s.Supersedes.S, s.SupersededBy.S} }
+
+// give has a record name them.
+func (n neighbours) give(s *certstate.State) {
+	s.Supersedes, s.SupersededBy = linkTo(n.before), linkTo(n.after)
+}
+
+func linkTo(id string) edm.String { return edm.String{S: id, Valid: id != ""} }
+
+// neighboursOf finds the neighbours that a record has, or would have, at a place.
+// Each new record asks: without the casts SQLite would plan the statement anew for
+// each, as the plan might depend on what is bound.
+func neighboursOf(part string) string {
+	side := func(compare, direction string) string {
+		return "coalesce((SELECT id FROM state WHERE tenant = CAST($1 AS bigint) AND " + part + " = $2 AND lineage = CAST($3 AS bigint) AND lineage <> 0 AND id <> $5 AND (not_before, id) " +
+			compare + " ($4, $5) ORDER BY not_before " + direction + ", id " + direction + " LIMIT 1), '')"
+	}
+	return "SELECT " + side("<", "DESC") + ", " + side(">", "ASC")
+}
+
+// askNeighbours finds the neighbours of a record. They are known once a statement
+// after it has told something.
+func (tx *tx) askNeighbours(t Tenant, lineage int64, s *certstate.State, to *neighbours) error {
+	if lineage == 0 || tx.w.store.fresh.Load() != nil {
+		return nil
+	}
+	err := tx.ask(neighboursOf(tx.w.store.partColumn()), []any{t.no, t.part(), lineage, s.NotBefore.Ticks, s.ID.S}, &to.before, &to.after)
+	if err != nil {
+		return fmt.Errorf("find the neighbours of a record: %w", err)
+	}
+	return nil
+}
+
+// linkNew links a record that was just made with its neighbours; it stays the
+// version it is. While an empty register is filled, the first of a lineage has
+// none, and the others get theirs later.
+func (tx *tx) linkNew(h *head, k, lineage int64, s *certstate.State, n neighbours) error {
+	if f := tx.w.store.fresh.Load(); f != nil && lineage != 0 && !f.first(h, lineage) {
+		return tx.unlink(h.t, s.ID.S)
+	}
+	if n == (neighbours{}) {
+		return nil
+	}
+	n.give(s)
+	args := append(make([]any, 0, 48), h.t.no, h.t.part(), s.ID.S)
+	if err := tx.later(updateState, appendRow(args, k, s)...); err != nil {
+		return fmt.Errorf("link state: %w", err)
+	}
+	return nil
+}
+
+// unlink has a record without links get its own later.
+func (tx *tx) unlink(t Tenant, id string) error {
+	return tx.later("UPDATE state SET lineage = -1 WHERE tenant = $1 AND "+byID, t.no, t.part(), id)
+}
+
+// move gives a record that is about to change the neighbours that it will have, if
+// it will have others. stated are the properties that were given.
+func (tx *tx) move(t Tenant, old *stored, s *certstate.State, stated certstate.Set) (moves bool, err error) {
+	if old.lineage != unlinked && stated&(certificate.LineageProperties|certificateSet) == 0 {
+		return false, nil
+	}
+	lineage := certificate.Lineage(s)
+	if lineage == old.lineage && s.NotBefore.Ticks == old.NotBefore.Ticks {
+		return false, nil
+	}
+	return true, tx.place(t, lineage, s)
+}
+
+// place gives a record the neighbours that it has in a lineage.
+func (tx *tx) place(t Tenant, lineage int64, s *certstate.State) error {
+	var n neighbours
+	if err := tx.askNeighbours(t, lineage, s, &n); err != nil {
+		return err
+	}
+	if err := tx.sendWaiting(); err != nil {
+		return fmt.Errorf("find the neighbours of a record: %w", err)
+	}
+	n.give(s)
+	return nil
+}
+
+// relink has the neighbours that a record had, and those that it has, name each
+// other and it.
+func (tx *tx) relink(t Tenant, id string, was, is neighbours, by certstate.Cause) error {
+	if was == is {
+		return nil
+	}
+	for _, l := range []struct {
+		of, to    string
+		successor bool
+	}{
+		{was.before, was.after, true}, {was.after, was.before, false},
+		{is.before, id, true}, {is.after, id, false},
+	} {
+		if err := tx.link(t, l.of, l.to, l.successor, by); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// link has a record name another one, or none, as its successor or its
+// predecessor, which is a change of it; there may be no record.
+func (tx *tx) link(t Tenant, id, to string, successor bool, by certstate.Cause) error {
+	if id == "" {
+		return nil
+	}
+	patch, set, reason := certstate.State{Supersedes: linkTo(to)}, setOf("supersedes"), "lineage: supersedes "
+	if successor {
+		patch, set, reason = certstate.State{SupersededBy: linkTo(to)}, setOf("supersededBy"), "lineage: superseded by "
+	}
+	if to == "" {
+		to = "none"
+	}
+	if tx.linked == nil {
+		tx.linked = map[linked]bool{}
+	}
+	tx.linked[linked{t.part(), id}] = true
+	_, err := tx.change(t, id, &patch, set, nil, certstate.Cause{Actor: by.Actor, Reason: reason + to})
+	if certstate.ErrorCode(err) == certstate.NotFound { // of a damaged database: there is nothing to link
+		return nil
+	}
+	return err
+}
+
+const unlinkedOnes = "SELECT id FROM state WHERE tenant = $1 AND %s = $2 AND lineage = -1 AND lineage <> 0 LIMIT $3 + 0"
+
+// linkAll gives all records that are yet to get their links theirs.
+func (s *Store) linkAll(ctx context.Context, tenants []Tenant) error {
+	some, done := fmt.Sprintf(unlinkedOnes, s.partColumn()), 0
+	for _, t := range tenants {
+		for n := visitBatch; n == visitBatch; {
+			err := s.inBatch(ctx, t, some, []any{t.no, t.part()}, func(tx *tx, ids []string) error {
+				n = len(ids)
+				return tx.linkEach(t, ids)
+			})
+			if err != nil {
+				return fmt.Errorf("link records: %w", err)
+			}
+			if done += n; done > 0 && (done%100_000 < n || n < visitBatch) {
+				s.log.Info("records of a lineage are being linked", "tenant", t.ID, "looked at", done)
+			}
+		}
+	}
+	return nil
+}
+
+// linkEach links records that have no links yet.
+func (tx *tx) linkEach(t Tenant, ids []string) error {
+	for _, id := range ids {
+		old, err := tx.find(t, id, nil)
+		if err != nil {
+			return err
+		}
+		st := old.State
+		lineage := certificate.Lineage(&st)
+		if err := tx.place(t, lineage, &st); err != nil {
+			return err
+		}
+		if err := tx.note(t, id, lineage, firstVisit(&old.State, lineage)); err != nil {
+			return err
+		}
+		if _, err := tx.change(t, id, &st, linkSet, nil, certstate.Cause{Actor: registerItself.Actor, Reason: "lineage: found"}); err != nil {
+			return err
+		}
+		if err := tx.relink(t, id, named(&old.State), named(&st), registerItself); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// note keeps what is known of a record beside what it says.
+func (tx *tx) note(t Tenant, id string, lineage, revisit int64) error {
+	return tx.later("UPDATE state SET lineage = $4, revisit = $5 WHERE tenant = $1 AND "+byID, t.no, t.part(), id, lineage, revisit)
+}
+
+// linked is a record whose links the transaction has changed.
+type linked struct {
+	part int64
+	id   string
+}

@@ -1,0 +1,15 @@
+-- Lineage, as schema 6 of SQLite has it.
+
+ALTER TABLE state ADD COLUMN supersedes    text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE state ADD COLUMN superseded_by text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE state ADD COLUMN lineage       bigint NOT NULL DEFAULT -1;
+ALTER TABLE state ADD COLUMN revisit       bigint NOT NULL DEFAULT 0;
+UPDATE state SET absent = absent | 6442450944, digest = 0; -- 2^31 and 2^32; rows changed so have no digest
+
+ALTER TABLE past ADD COLUMN supersedes    text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE past ADD COLUMN superseded_by text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE past ADD COLUMN lineage       bigint NOT NULL DEFAULT -1;
+ALTER TABLE past ADD COLUMN revisit       bigint NOT NULL DEFAULT 0;
+UPDATE past SET absent = absent | 6442450944, digest = 0;
+
+INSERT INTO lease (name, holder, until) VALUES ('revisit', '', 0);
