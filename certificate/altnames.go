@@ -120,7 +120,7 @@ func (p *parser) otherName(e der.Element) string {
 		return "otherName:" + octetsHex(e.Body)
 	}
 	oid := p.identifier(id.Body)
-	explicit, ok := in.Context(0)
+	explicit, ok := in.Parts(0)
 	if !ok {
 		p.note(BadAlternativeName)
 		return "otherName " + oid + ":" + octetsHex(in.Rest())
@@ -169,7 +169,7 @@ func (p *parser) crlDistributionPoints(e der.Element) bool {
 			break
 		}
 		parts := point.Children()
-		if name, has := parts.Context(0); has {
+		if name, has := parts.Parts(0); has {
 			ok = p.fullName(name, urls)
 		}
 	}
@@ -180,7 +180,7 @@ func (p *parser) crlDistributionPoints(e der.Element) bool {
 // fullName reads DistributionPointName.
 func (p *parser) fullName(e der.Element, urls *list) bool {
 	in := e.Children()
-	full, has := in.Context(0)
+	full, has := in.Parts(0)
 	if !has {
 		return true
 	}

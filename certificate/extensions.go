@@ -103,11 +103,11 @@ func (p *parser) authorityKeyIdentifier(e der.Element) bool {
 		return false
 	}
 	r := e.Children()
-	id, ok := r.Context(0)
-	if ok && !id.Constructed {
+	if id, ok := r.Value(0); ok {
 		p.facts.AuthorityKeyIdentifier = p.cut(upperHex(id.Body))
 	}
-	return !ok || !id.Constructed
+	next, ok := r.Peek()
+	return !ok || !next.IsContext(0)
 }
 
 // cut shortens an identifier to what a property holds.

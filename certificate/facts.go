@@ -134,9 +134,9 @@ func (p *parser) tbsCertificate(tbs der.Element) (algorithm der.Element, err err
 	if err := p.subjectPublicKeyInfo(&r); err != nil {
 		return algorithm, err
 	}
-	r.Context(1) // issuerUniqueID
-	r.Context(2) // subjectUniqueID
-	if extensions, ok := r.Context(3); ok {
+	r.Value(1) // issuerUniqueID
+	r.Value(2) // subjectUniqueID
+	if extensions, ok := r.Parts(3); ok {
 		if version < 2 {
 			p.note(ExtensionsInOldVersion)
 		}
@@ -148,7 +148,7 @@ func (p *parser) tbsCertificate(tbs der.Element) (algorithm der.Element, err err
 
 // version reads the version as it is encoded: 0 is v1.
 func (p *parser) version(r *der.Reader) byte {
-	e, ok := r.Context(0)
+	e, ok := r.Parts(0)
 	if !ok {
 		return 0
 	}

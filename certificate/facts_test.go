@@ -163,6 +163,9 @@ func TestOddities(t *testing.T) {
 		{"extension broken", func(p *parts) { p.extensions = extensions(extension("551d0f", bytesOf("0401ab"))) }, serial, "0A0B", odd(certificate.BadExtension)},
 		{"an identifier of parts", func(p *parts) { p.extensions = extensions(extension("551d23", bytesOf("3005a0030401ab"))) },
 			func(f *certificate.Facts) string { return f.AuthorityKeyIdentifier }, "", odd(certificate.BadExtension)},
+		{"extensions in no parts", func(p *parts) {
+			p.extensions = tlv(0x83, extensions(extension("551d0e", bytesOf("0401ab")))[2:])
+		}, func(f *certificate.Facts) string { return f.SubjectKeyIdentifier }, "", odd(certificate.TrailingData)},
 		{"a BOOLEAN of parts", func(p *parts) { p.extensions = extensions(extension("551d13", bytesOf("3003210130"))) }, authority, "false", odd(certificate.BadExtension)},
 		{"unique identifiers", func(p *parts) { p.unique = bytesOf("81020001820200 01") }, serial, "0A0B", nil},
 	}

@@ -131,8 +131,8 @@ func (c *collector) decrypt(info der.Element) ([]byte, error) {
 	if err != nil {
 		return nil, errPKCS12
 	}
-	content, ok := in.Context(0)
-	if !ok {
+	content, ok := in.Peek() // a string, whole or in parts
+	if !ok || !content.IsContext(0) {
 		return nil, errPKCS12
 	}
 	octets, err := content.Octets()

@@ -34,7 +34,7 @@ func unwrap(e der.Element) (content der.Reader, kind string, err error) {
 		return in, "", err
 	}
 	kind, _ = der.OIDText(id.Body)
-	explicit, _ := in.Context(0)
+	explicit, _ := in.Parts(0)
 	return explicit.Children(), kind, nil
 }
 
@@ -46,7 +46,7 @@ func (c *collector) signedData(in der.Reader) error {
 			return c.add(nil, err)
 		}
 	}
-	certificates, ok := in.Context(0)
+	certificates, ok := in.Parts(0)
 	if !ok {
 		return c.add(nil, &NotCertificateError{"PKCS#7 without any certificates"})
 	}

@@ -130,10 +130,16 @@ func (r *Reader) Universal(tag int) (Element, error) {
 	return e, nil
 }
 
-// Context reads an element with the context-specific tag, if it is next.
-func (r *Reader) Context(tag int) (Element, bool) {
+// Parts reads a constructed element with the context-specific tag, if it is next:
+// what is tagged explicitly, or a sequence or set.
+func (r *Reader) Parts(tag int) (Element, bool) { return r.context(tag, true) }
+
+// Value reads a primitive element with the context-specific tag, if it is next.
+func (r *Reader) Value(tag int) (Element, bool) { return r.context(tag, false) }
+
+func (r *Reader) context(tag int, constructed bool) (Element, bool) {
 	e, ok := r.Peek()
-	if !ok || !e.IsContext(tag) {
+	if !ok || !e.IsContext(tag) || e.Constructed != constructed {
 		return Element{}, false
 	}
 	r.pass(e)
