@@ -44,7 +44,6 @@ func (f *fresh) add(s *certstate.State) {
 
 // first notes a lineage, and reports whether no record of it is there.
 func (f *fresh) first(h *head, lineage int64) bool {
-	f.mixed = f.mixed || !f.alone(h)
 	there := true
 	f.probe(uint64(lineage)^uint64(h.t.part()), func(word *uint64, bit uint64) bool {
 		there = there && *word&bit != 0

@@ -57,7 +57,8 @@ func (s *Store) WithoutIndexes(ctx context.Context, fn func() error) (err error)
 		return err
 	}
 	s.fresh.Store(newFresh())
-	err = errors.Join(fn(), s.fillIndexes(context.WithoutCancel(ctx)))
+	ctx = context.WithoutCancel(ctx)
+	err = errors.Join(fn(), s.fillIndexes(ctx))
 	s.fresh.Store(nil)
 	return errors.Join(err, s.linkLoaded(ctx))
 }
@@ -92,9 +93,9 @@ func (s *Store) fillIndexes(ctx context.Context) error {
 
 // linkLoaded links what was loaded without indexes.
 func (s *Store) linkLoaded(ctx context.Context) error {
-	tenants, err := s.Tenants(context.WithoutCancel(ctx))
+	tenants, err := s.Tenants(ctx)
 	if err != nil {
 		return err
 	}
-	return s.linkAll(context.WithoutCancel(ctx), tenants)
+	return s.linkAll(ctx, tenants)
 }

@@ -464,6 +464,9 @@ func (tx *tx) head(t Tenant) (*head, error) {
 		return nil, fmt.Errorf("read the log's head: %w", err)
 	}
 	h.began = h.n
+	if f := tx.w.store.fresh.Load(); f != nil {
+		f.mixed = f.mixed || !f.alone(h)
+	}
 	if at > h.now.Ticks {
 		tx.w.clockBehind(time.Duration(at-h.now.Ticks) * 100)
 		h.now = edm.DateTimeOffset{Ticks: at}
