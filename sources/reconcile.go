@@ -16,7 +16,7 @@ import (
 // certificates are taken in one transaction.
 const (
 	pageKeys   = 2000
-	sightChunk = 500
+	sightChunk = 200
 )
 
 // ErrHeld says that another program reads the source at the moment.

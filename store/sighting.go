@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -30,11 +29,14 @@ type Sighting struct {
 	Origin string             // what issued it, in the source's words
 }
 
-func (x *Sighting) ready() error {
-	if !x.State.Certificate.Valid {
-		return nil
+// entry is what becomes of it, made ready. Nothing is asked for one without a
+// certificate.
+func (x *Sighting) entry() (e Entry) {
+	if x.State.Certificate.Valid {
+		e = Entry{Registration: x.Registration, Way: Report}
+		e.Prepare()
 	}
-	return x.prepare()
+	return e
 }
 
 // Notify takes what a source tells by itself, possibly again. What it has told of
@@ -58,23 +60,30 @@ func (s *Store) Sight(ctx context.Context, t Tenant, name string, list []Sightin
 }
 
 func (s *Store) sight(ctx context.Context, t Tenant, name string, list []Sighting, by certstate.Cause, may func(*tx) error) ([]error, error) {
-	wrong, faults := make([]error, len(list)), make([]error, len(list))
+	entries, faults := make([]Entry, len(list)), make([]error, len(list))
 	for i := range list {
-		wrong[i] = list[i].ready()
+		entries[i] = list[i].entry()
 	}
 	err := s.doIn(ctx, t, func(tx *tx) error {
-		if _, err := tx.head(t); err != nil {
+		h, err := tx.head(t)
+		if err != nil {
 			return err
 		}
 		if err := may(tx); err != nil {
 			return err
 		}
-		src := &telling{tx: tx, t: t, name: name, by: by}
+		src, err := tx.tellingOf(t, name, by, len(list), func(i int) string { return list[i].Key })
+		if err == nil {
+			src.known, err = tx.mayKnow(t, h, entries)
+		}
+		if err != nil {
+			return err
+		}
 		for i := range list {
-			if faults[i] = wrong[i]; faults[i] != nil {
+			if faults[i] = entries[i].fault; faults[i] != nil {
 				continue
 			}
-			if faults[i] = src.sight(&list[i]); faults[i] != nil && !isClientError(faults[i]) {
+			if faults[i] = src.sight(&list[i], &entries[i]); faults[i] != nil && !isClientError(faults[i]) {
 				return faults[i]
 			}
 		}
@@ -91,6 +100,45 @@ type telling struct {
 	by   certstate.Cause
 	vias [Unannounced + 1]int // certificates more that came to be known so
 	gone int                  // more that it reports no longer
+
+	reports map[string]*report // of the keys that it is about
+	known   *known
+	first   *bool // whether the source was never read whole; nil: it was not asked
+}
+
+// tellingOf reads what is known of n keys, many at a time.
+func (tx *tx) tellingOf(t Tenant, name string, by certstate.Cause, n int, key func(int) string) (*telling, error) {
+	src := &telling{tx: tx, t: t, name: name, by: by, reports: make(map[string]*report, n)}
+	for from := 0; from < n; from += probeKeys {
+		args := append(make([]any, 0, 3+probeKeys), t.part(), t.no, name)
+		for i := range probeKeys {
+			args = append(args, key(min(from+i, n-1)))
+		}
+		if err := src.read(args); err != nil {
+			return nil, fmt.Errorf("read what a source reported: %w", err)
+		}
+	}
+	return src, nil
+}
+
+// reportsOf reads what is known of keys.
+var reportsOf = "SELECT key, sha256, via, revoked, gone FROM reported WHERE part = $1 AND tenant = $2 AND source = $3 AND key IN (" + placeholders(4, probeKeys) + ")"
+
+func (src *telling) read(args []any) error {
+	rows, err := src.tx.rows(reportsOf, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key string
+		var r report
+		if err := rows.Scan(&key, &r.sha256, &r.via, &r.revoked, &r.gone); err != nil {
+			return err
+		}
+		src.reports[key] = &r
+	}
+	return rows.Err()
 }
 
 // count adds up in the source's row what was told: once, for the row is wide.
@@ -114,27 +162,10 @@ type report struct {
 	revoked, gone int64
 }
 
-// reportOf finds a row of reported, nil if there is none.
-func (src *telling) reportOf(key string) (*report, error) {
-	var r report
-	err := src.tx.row("SELECT sha256, via, revoked, gone FROM reported WHERE part = $1 AND tenant = $2 AND source = $3 AND key = $4", src.t.part(), src.t.no, src.name, key).
-		Scan(&r.sha256, &r.via, &r.revoked, &r.gone)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil //nolint:nilnil // none is an answer
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read what a source reported: %w", err)
-	}
-	return &r, nil
-}
-
-func (src *telling) sight(x *Sighting) error {
-	r, err := src.reportOf(x.Key)
-	if err != nil {
-		return err
-	}
+func (src *telling) sight(x *Sighting, e *Entry) error {
+	r := src.reports[x.Key]
 	if r == nil {
-		return src.first(x)
+		return src.take(x, e)
 	}
 	if r.gone != 0 {
 		if err := src.returned(x.Key, r); err != nil {
@@ -147,9 +178,9 @@ func (src *telling) sight(x *Sighting) error {
 	return nil
 }
 
-// first takes a certificate that was not known.
-func (src *telling) first(x *Sighting) error {
-	sha256, err := src.record(x)
+// take takes a certificate that was not known.
+func (src *telling) take(x *Sighting, e *Entry) error {
+	sha256, err := src.record(e)
 	if err != nil {
 		return err
 	}
@@ -157,7 +188,7 @@ func (src *telling) first(x *Sighting) error {
 	if err != nil {
 		return err
 	}
-	revoked := 0
+	revoked := int64(0)
 	if x.State.RevokeStatus == certstate.Revoked {
 		revoked = 1
 	}
@@ -166,6 +197,7 @@ func (src *telling) first(x *Sighting) error {
 		return fmt.Errorf("note what a source reports: %w", err)
 	}
 	src.vias[via]++
+	src.reports[x.Key] = &report{sha256: sha256, via: via, revoked: revoked}
 	if via != Recovered {
 		return nil
 	}
@@ -178,14 +210,19 @@ func (src *telling) first(x *Sighting) error {
 
 // record has a certificate be a record, and returns its SHA-256, or "" if none is to
 // be made of it.
-func (src *telling) record(x *Sighting) (sha256 string, err error) {
-	if !x.State.Certificate.Valid {
+func (src *telling) record(e *Entry) (sha256 string, err error) {
+	if !e.State.Certificate.Valid {
 		return "", nil
 	}
-	st, err := src.tx.register(src.t, &x.Registration, true, src.by)
+	may, err := src.known.may(e)
 	if err != nil {
 		return "", err
 	}
+	st, err := src.tx.register(src.t, &e.Registration, may, src.by)
+	if err != nil {
+		return "", err
+	}
+	src.known.brought(e)
 	if st.Findings&(certstate.NoLongerReported|certstate.SharedCertificate) != 0 { // by other sources
 		err = src.mark(st.ThumbprintSHA256.S, 0)
 	}
@@ -197,12 +234,19 @@ func (src *telling) via(via Via) (Via, error) {
 	if via != Recovered {
 		return via, nil
 	}
-	var watermark int64
-	err := src.tx.row("SELECT watermark FROM source WHERE part = $1 AND tenant = $2 AND name = $3", src.t.part(), src.t.no, src.name).Scan(&watermark)
-	if watermark == 0 {
+	if src.first == nil {
+		var watermark int64
+		err := src.tx.row("SELECT watermark FROM source WHERE part = $1 AND tenant = $2 AND name = $3", src.t.part(), src.t.no, src.name).Scan(&watermark)
+		if err != nil {
+			return via, err
+		}
+		first := watermark == 0
+		src.first = &first
+	}
+	if *src.first {
 		via = Unannounced
 	}
-	return via, err
+	return via, nil
 }
 
 // late has a certificate be told of that was read before.
@@ -212,6 +256,7 @@ func (src *telling) late(key string, r *report) error {
 	}
 	src.vias[r.via]--
 	src.vias[Notified]++
+	r.via = Notified
 	return src.exec("UPDATE reported SET via = $5 WHERE part = $1 AND tenant = $2 AND source = $3 AND key = $4", key, int64(Notified))
 }
 
@@ -221,6 +266,7 @@ func (src *telling) returned(key string, r *report) error {
 		return err
 	}
 	src.gone--
+	r.gone = 0
 	return src.mark(r.sha256, 0)
 }
 
@@ -251,7 +297,10 @@ func (s *Store) Vanish(ctx context.Context, t Tenant, name string, keys []string
 		if err := tx.keepReading(t, name); err != nil {
 			return err
 		}
-		src := &telling{tx: tx, t: t, name: name, by: by}
+		src, err := tx.tellingOf(t, name, by, len(keys), func(i int) string { return keys[i] })
+		if err != nil {
+			return err
+		}
 		for _, key := range keys {
 			if err := src.vanish(key); err != nil {
 				return err
@@ -262,9 +311,9 @@ func (s *Store) Vanish(ctx context.Context, t Tenant, name string, keys []string
 }
 
 func (src *telling) vanish(key string) error {
-	r, err := src.reportOf(key)
-	if err != nil || r == nil || r.gone != 0 {
-		return err
+	r := src.reports[key]
+	if r == nil || r.gone != 0 {
+		return nil
 	}
 	// It was there when the source was last read whole, if it ever was.
 	const gone = "UPDATE reported SET gone = (SELECT CASE WHEN watermark > 0 THEN watermark ELSE $5 END FROM source WHERE part = $1 AND tenant = $2 AND name = $3) " +
@@ -273,6 +322,7 @@ func (src *telling) vanish(key string) error {
 		return fmt.Errorf("note what a source does not report: %w", err)
 	}
 	src.gone++
+	r.gone = src.tx.now.Ticks
 	if r.sha256 == "" {
 		return nil
 	}
@@ -299,7 +349,10 @@ func (s *Store) Revoke(ctx context.Context, t Tenant, name string, list []Revoca
 		if err := tx.keepReading(t, name); err != nil {
 			return err
 		}
-		src := &telling{tx: tx, t: t, name: name, by: by}
+		src, err := tx.tellingOf(t, name, by, len(list), func(i int) string { return list[i].Key })
+		if err != nil {
+			return err
+		}
 		for i := range list {
 			if err := src.revoke(&list[i]); err != nil {
 				return err
@@ -312,10 +365,11 @@ func (s *Store) Revoke(ctx context.Context, t Tenant, name string, list []Revoca
 var revocationSet = setOf("certificateRevokeStatus", "certificateRevokeStatusLastChangeDateTime")
 
 func (src *telling) revoke(x *Revocation) error {
-	r, err := src.reportOf(x.Key)
-	if err != nil || r == nil || r.revoked != 0 {
-		return err
+	r := src.reports[x.Key]
+	if r == nil || r.revoked != 0 {
+		return nil
 	}
+	r.revoked = 1
 	if err := src.exec("UPDATE reported SET revoked = 1 WHERE part = $1 AND tenant = $2 AND source = $3 AND key = $4", x.Key); err != nil {
 		return err
 	}
