@@ -131,9 +131,9 @@ func (w *Worker) do(ctx context.Context, work *store.Work) {
 	status := store.JobDone
 	if err != nil {
 		status = store.JobFailed
-		why := whatFailed(err)
-		if errors.Is(err, errPanic) || errors.As(err, new(unwritten)) {
-			why = err.Error() // nothing of the file
+		why := "the job tells" // what is wrong with the file may be words of it
+		if errors.Is(err, errPanic) || errors.Is(err, store.ErrUnreachable) || errors.As(err, new(unwritten)) {
+			why = err.Error()
 		}
 		w.Log.Warn("an import job failed", "tenant", work.Tenant.ID, "job", work.Job.ID, "error", why)
 	}
@@ -191,7 +191,7 @@ var errPanic = errors.New("the file cannot be read by this release; the server's
 // isPassing reports whether a failure may be over when the job is done again.
 func isPassing(err error) bool {
 	code := certstate.ErrorCode(err)
-	return code == certstate.Unavailable || code == certstate.Full || errors.As(err, new(unwritten)) && code == certstate.Internal
+	return code == certstate.Unavailable || code == certstate.Full || errors.Is(err, store.ErrUnreachable) || errors.As(err, new(unwritten)) && code == certstate.Internal
 }
 
 // whatFailed is what the client may read of a failure.
@@ -201,8 +201,8 @@ func whatFailed(err error) string {
 		return ""
 	case errors.As(err, &e):
 		return e.Message
-	case errors.As(err, new(unwritten)):
-		return "The register could not be written to. The server's log has the reason."
+	case errors.Is(err, store.ErrUnreachable), errors.As(err, new(unwritten)):
+		return "The register could not be read or written. The server's log has the reason."
 	case errors.Is(err, errPanic):
 		return errPanic.Error()
 	}

@@ -109,6 +109,10 @@ func (j *Job) seal(at int64, data []byte) ([]byte, error) {
 	return aead.Seal(nil, nil, data, j.bound(at)), nil
 }
 
+// ErrUnreachable is the error of an upload that could not be read for a reason that
+// may pass.
+var ErrUnreachable = errors.New("the file cannot be read at the moment")
+
 // upload reads a job's file out of its pieces.
 type upload struct {
 	ctx context.Context
@@ -152,7 +156,7 @@ func (u *upload) piece(off int64) error {
 		return noJob(u.j.ID)
 	}
 	if err != nil {
-		return fmt.Errorf("read a piece: %w", err)
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	aead, err := u.j.aead()
 	if err != nil {

@@ -45,11 +45,11 @@ func (s *Store) workUntil() string {
 // BeginWork finds the oldest job that waits for a server, of a tenant that busy does
 // not know, and takes it; nil if there is none.
 func (s *Store) BeginWork(ctx context.Context, busy func(tenant string) bool) (*Work, error) {
-	tenants, err := s.Tenants(ctx)
-	if err != nil {
+	candidates, err := s.workToDo(ctx)
+	if err != nil || len(candidates) == 0 {
 		return nil, err
 	}
-	candidates, err := s.workToDo(ctx)
+	tenants, err := s.Tenants(ctx)
 	if err != nil {
 		return nil, err
 	}
