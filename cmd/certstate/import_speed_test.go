@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -81,10 +80,32 @@ func timedImport(t *testing.T, path, url string) (time.Duration, int64) {
 	}
 	cmd := program(exe, &out, "import", "--database", url, "--tenant", killTenant, path)
 	began := time.Now()
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%v: %s", err, &out)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	return time.Since(began), cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss >> 10
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for peak := int64(0); ; {
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatalf("%v: %s", err, &out)
+			}
+			return time.Since(began), peak
+		case <-time.After(20 * time.Millisecond):
+			peak = max(peak, peakMemory(cmd.Process.Pid))
+		}
+	}
+}
+
+// peakMemory is the most memory a process has had, in MB, 0 where the system does not
+// say. What it says of one that has ended is that of its parent, if that had more.
+func peakMemory(pid int) (mb int64) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if _, after, ok := strings.Cut(string(text), "VmHWM:"); ok {
+		_, _ = fmt.Sscan(after, &mb)
+	}
+	return mb >> 10
 }
 
 // rawInsert is how long it takes to insert all rows of a database into an empty one
