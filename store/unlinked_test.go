@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 
 	"certstate"
@@ -21,7 +22,8 @@ func TestLinksOfAnOldRelease(t *testing.T) {
 			url := e.URL(t)
 			source := opened(t, e.URL(t), Options{})
 			tn := renewed(t, source)
-			old := oldRelease(t, url, len(source.d.migrations())-1)
+			before := slices.IndexFunc(source.d.migrations(), func(text string) bool { return strings.Contains(text, "supersedes") })
+			old := oldRelease(t, url, before)
 			old.fillFrom(t, source)
 			if err := old.release(); err != nil {
 				t.Fatal(err)
