@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	"certstate"
 	"certstate/certificate"
@@ -10,8 +12,10 @@ import (
 )
 
 // Records of one lineage (certificate.Lineage) renew each other in the order in
-// which their certificates were issued, and then of their ids: each supersedes the
-// one before it and is superseded by the one after it. That is a function of the
+// which their certificates were issued: each is superseded by the next that was
+// issued later, and supersedes the last that was issued before it. Those that were
+// issued at the same moment are one certificate told of twice, or a pair: they do
+// not renew each other, and have the same neighbours. All that is a function of the
 // records there are, so it does not matter in which order they came. The
 // transaction that makes, moves or removes a record links its neighbours anew, as
 // changes of theirs. A lineage is its tenant's, so one part holds all of it.
@@ -43,16 +47,33 @@ func (n neighbours) give(s *certstate.State) {
 
 func linkTo(id string) edm.String { return edm.String{S: id, Valid: id != ""} }
 
-// neighboursOf finds the neighbours that a record has, or would have, at a place.
-// Each new record asks: without the casts SQLite would plan the statement anew for
-// each, as the plan might depend on what is bound.
+// inLineage is the condition on the records of a lineage: without the casts SQLite
+// would plan a statement anew each time it runs, as the plan might depend on what is
+// bound.
+func inLineage(part string) string {
+	return "tenant = CAST($1 AS bigint) AND " + part + " = $2 AND lineage = CAST($3 AS bigint) AND lineage <> 0"
+}
+
+// neighboursOf finds the neighbours that a record has, or would have, at a place:
+// where it was does not count.
 func neighboursOf(part string) string {
 	side := func(compare, direction string) string {
-		return "coalesce((SELECT id FROM state WHERE tenant = CAST($1 AS bigint) AND " + part + " = $2 AND lineage = CAST($3 AS bigint) AND lineage <> 0 AND id <> $5 AND (not_before, id) " +
-			compare + " ($4, $5) ORDER BY not_before " + direction + ", id " + direction + " LIMIT 1), '')"
+		return "coalesce((SELECT id FROM state WHERE " + inLineage(part) + " AND not_before " + compare + " $4 AND id <> $5 ORDER BY not_before " + direction + ", id " + direction + " LIMIT 1), '')"
 	}
 	return "SELECT " + side("<", "DESC") + ", " + side(">", "ASC")
 }
+
+// besideOf are the records issued last before a moment, and first after it: those
+// whose links may depend on a record issued then. There may be several of either.
+func besideOf(part string) string {
+	issued := func(which, compare string) string {
+		return "(SELECT " + which + "(not_before) FROM state WHERE " + inLineage(part) + " AND not_before " + compare + " $4)"
+	}
+	return inLineage(part) + " AND not_before IN (" + issued("max", "<") + ", " + issued("min", ">") + ")"
+}
+
+// besideMost is how many of them are linked at once. More are linked later.
+const besideMost = 100
 
 // askNeighbours finds the neighbours of a record. They are known once a statement
 // after it has told something.
@@ -116,47 +137,61 @@ func (tx *tx) place(t Tenant, lineage int64, s *certstate.State) error {
 	return nil
 }
 
-// relink has the neighbours that a record had, and those that it has, name each
-// other and it.
-func (tx *tx) relink(t Tenant, id string, was, is neighbours, by certstate.Cause) error {
-	if was == is {
+// relink has the records beside a place, where a record has come or gone, name the
+// neighbours that they have now.
+func (tx *tx) relink(t Tenant, lineage, issued int64, by certstate.Cause) error {
+	if lineage <= 0 || tx.w.store.fresh.Load() != nil {
 		return nil
 	}
-	for _, l := range []struct {
-		of, to    string
-		successor bool
-	}{
-		{was.before, was.after, true}, {was.after, was.before, false},
-		{is.before, id, true}, {is.after, id, false},
-	} {
-		if err := tx.link(t, l.of, l.to, l.successor, by); err != nil {
+	beside, args := besideOf(tx.w.store.partColumn()), []any{t.no, t.part(), lineage, issued}
+	ids, err := tx.texts("SELECT id FROM state WHERE "+beside+" ORDER BY id LIMIT $5 + 0", append(args, besideMost+1)...)
+	if err != nil {
+		return fmt.Errorf("find the records beside a record: %w", err)
+	}
+	if len(ids) > besideMost {
+		return tx.later("UPDATE state SET lineage = -1 WHERE "+beside, args...)
+	}
+	for _, id := range ids {
+		if err := tx.link(t, id, by); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// link has a record name another one, or none, as its successor or its
-// predecessor, which is a change of it; there may be no record.
-func (tx *tx) link(t Tenant, id, to string, successor bool, by certstate.Cause) error {
-	if id == "" {
+// relinkMoved links those that are beside where a record was, and where it is.
+func (tx *tx) relinkMoved(t Tenant, old *stored, s *certstate.State, by certstate.Cause) error {
+	if err := tx.relink(t, old.lineage, old.NotBefore.Ticks, by); err != nil {
+		return err
+	}
+	return tx.relink(t, certificate.Lineage(s), s.NotBefore.Ticks, by)
+}
+
+// link has a record name the neighbours that it has, which is a change of it.
+func (tx *tx) link(t Tenant, id string, by certstate.Cause) error {
+	old, err := tx.find(t, id, nil)
+	if err != nil {
+		return err
+	}
+	st := old.State
+	if err := tx.place(t, old.lineage, &st); err != nil {
+		return err
+	}
+	was, is := named(&old.State), named(&st)
+	var changes []string
+	for _, c := range []struct{ what, was, is string }{{"supersedes ", was.before, is.before}, {"superseded by ", was.after, is.after}} {
+		if c.was != c.is {
+			changes = append(changes, c.what+cmp.Or(c.is, "none"))
+		}
+	}
+	if changes == nil {
 		return nil
-	}
-	patch, set, reason := certstate.State{Supersedes: linkTo(to)}, setOf("supersedes"), "lineage: supersedes "
-	if successor {
-		patch, set, reason = certstate.State{SupersededBy: linkTo(to)}, setOf("supersededBy"), "lineage: superseded by "
-	}
-	if to == "" {
-		to = "none"
 	}
 	if tx.linked == nil {
 		tx.linked = map[linked]bool{}
 	}
 	tx.linked[linked{t.part(), id}] = true
-	_, err := tx.change(t, id, &patch, set, nil, certstate.Cause{Actor: by.Actor, Reason: reason + to})
-	if certstate.ErrorCode(err) == certstate.NotFound { // of a damaged database: there is nothing to link
-		return nil
-	}
+	_, err = tx.change(t, id, &st, linkSet, nil, certstate.Cause{Actor: by.Actor, Reason: "lineage: " + strings.Join(changes, ", ")})
 	return err
 }
 
@@ -200,7 +235,7 @@ func (tx *tx) linkEach(t Tenant, ids []string) error {
 		if _, err := tx.change(t, id, &st, linkSet, nil, certstate.Cause{Actor: registerItself.Actor, Reason: "lineage: found"}); err != nil {
 			return err
 		}
-		if err := tx.relink(t, id, named(&old.State), named(&st), registerItself); err != nil {
+		if err := tx.relink(t, lineage, st.NotBefore.Ticks, registerItself); err != nil {
 			return err
 		}
 	}

@@ -119,11 +119,13 @@ func links(t *testing.T, s *store.Store, tn store.Tenant) (stored, want map[stri
 		})
 		for i := range list {
 			var before, after string
-			if i > 0 {
-				before = list[i-1].ID.S
-			}
-			if i+1 < len(list) {
-				after = list[i+1].ID.S
+			for _, other := range list {
+				switch issued := list[i].NotBefore.Ticks; {
+				case other.NotBefore.Ticks < issued:
+					before = other.ID.S // the last of them
+				case other.NotBefore.Ticks > issued && after == "":
+					after = other.ID.S
+				}
 			}
 			if before+after != "" {
 				want[list[i].ID.S] = before + " < > " + after
@@ -275,6 +277,33 @@ func TestLineageInAnyOrder(t *testing.T) {
 			} else if fmt.Sprint(stored) != fmt.Sprint(first) {
 				t.Errorf("in another order the links are\n%v, and were\n%v", stored, first)
 			}
+		}
+	})
+}
+
+// The same record made again leaves the others alone; what renews many at once is
+// named by all of them, at the latest when the register looks.
+func TestLineageOfTheSameMoment(t *testing.T) {
+	eachEngine(t, func(t *testing.T, url string) {
+		s, tn := open(t, url)
+		const many = 150
+		for i := range many + 1 {
+			st := certstate.State{ID: edm.Str(fmt.Sprintf("%03d", i)), DeviceID: edm.Str("d"), PolicyID: edm.Str("p"), KeyUsages: edm.Int(128), NotBefore: day(i / many), NotAfter: day(60)}
+			if _, err := s.Create(t.Context(), tn, st, by); err != nil {
+				t.Fatal(err)
+			}
+			if end := headOf(t, s, tn); i < many && end.N != int64(i+1) {
+				t.Fatalf("%d changes by %d creations", end.N, i+1)
+			}
+		}
+		if err := s.Revisit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if linked := checkLinks(t, s, tn, "the renewal"); linked != many+1 {
+			t.Errorf("%d are linked", linked)
+		}
+		if err := s.Verify(t.Context(), quietly); err != nil {
+			t.Error(err)
 		}
 	})
 }

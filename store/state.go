@@ -276,8 +276,10 @@ func (tx *tx) insert(t Tenant, st *certstate.State, by certstate.Cause) error {
 	if err := tx.log(h, st.ID.S, certstate.CreatedKind, 1, by); err != nil {
 		return err
 	}
-	if err := tx.relink(t, st.ID.S, neighbours{}, around, by); err != nil {
-		return err
+	if around != (neighbours{}) {
+		if err := tx.relink(t, lineageIn(args), st.NotBefore.Ticks, by); err != nil {
+			return err
+		}
 	}
 	if st.Findings&certstate.SharedCertificate == 0 {
 		return nil
@@ -362,8 +364,13 @@ func (tx *tx) change(t Tenant, id string, patch *certstate.State, set certstate.
 	if set&linkSet != 0 { // whoever links it links its neighbours
 		return &out, nil
 	}
-	if err := tx.relink(t, id, named(&old.State), named(&out), by); err != nil || set == findingsSet {
-		return &out, err
+	if moves {
+		if err := tx.relinkMoved(t, old, &out, by); err != nil {
+			return nil, err
+		}
+	}
+	if set == findingsSet {
+		return &out, nil
 	}
 	return &out, tx.settleHolders(t, by, &old.State, &out)
 }
@@ -397,7 +404,7 @@ func (tx *tx) delete(t Tenant, id string, match Match, by certstate.Cause) error
 	if err := tx.log(h, id, certstate.DeletedKind, -1, by); err != nil {
 		return err
 	}
-	if err := tx.relink(t, id, named(&old.State), neighbours{}, by); err != nil {
+	if err := tx.relink(t, old.lineage, old.NotBefore.Ticks, by); err != nil {
 		return err
 	}
 	return tx.settleHolders(t, by, &old.State)

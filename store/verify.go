@@ -80,11 +80,17 @@ var misfits = map[string]string{
 		OR recovered <> (SELECT count(*) FROM gap g WHERE g.part = s.part AND g.source = s.name)
 		OR notified + recovered + unannounced <> (SELECT count(*) FROM reported r WHERE r.part = s.part AND r.source = s.name)
 		OR gone <> (SELECT count(*) FROM reported r WHERE r.part = s.part AND r.source = s.name AND r.gone <> 0)`,
-	"records that name a successor which does not name them": `SELECT count(*) FROM state s WHERE superseded_by <> '' AND
-		NOT EXISTS (SELECT 1 FROM state o WHERE o.part = s.part AND o.tenant = s.tenant AND o.id = s.superseded_by AND o.supersedes = s.id)`,
-	"records that name a predecessor which does not name them": `SELECT count(*) FROM state s WHERE supersedes <> '' AND
-		NOT EXISTS (SELECT 1 FROM state o WHERE o.part = s.part AND o.tenant = s.tenant AND o.id = s.supersedes AND o.superseded_by = s.id)`,
+	"records that do not name their successor":   outOfLine("superseded_by", ">", "ASC"),
+	"records that do not name their predecessor": outOfLine("supersedes", "<", "DESC"),
 	"wrong counts": `SELECT count(*) FROM seq WHERE live <> (SELECT count(*) FROM state s WHERE s.part = seq.part)`,
+}
+
+// outOfLine counts the records that name another neighbour than they have, where no
+// record of the tenant is yet to get its links.
+func outOfLine(column, compare, direction string) string {
+	return "SELECT count(*) FROM state s WHERE lineage > 0 AND NOT EXISTS (SELECT 1 FROM state u WHERE u.tenant = s.tenant AND u.lineage = -1 AND u.lineage <> 0) AND " + column + " <> " +
+		"coalesce((SELECT id FROM state o WHERE o.tenant = s.tenant AND o.part = s.part AND o.lineage = s.lineage AND o.lineage <> 0 AND o.not_before " + compare + " s.not_before ORDER BY o.not_before " +
+		direction + ", o.id " + direction + " LIMIT 1), '')"
 }
 
 func (v *verifier) versions(ctx context.Context) (err error) {
