@@ -38,10 +38,12 @@ func (c *client) ask(path string) []byte {
 	return c.finish()
 }
 
-func (c *client) patch() []byte {
+func (c *client) patch() []byte { return c.patchOf(c.ids[rand.IntN(len(c.ids))]) }
+
+func (c *client) patchOf(id string) []byte {
 	change := `{"certificateKeyUsages":` + strconv.Itoa(rand.IntN(1<<16)) + `}`
 	c.out = fmt.Appendf(c.out[:0], "PATCH %s/%s HTTP/1.1\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		c.t.path, c.ids[rand.IntN(len(c.ids))], c.t.header, len(change), change)
+		c.t.path, id, c.t.header, len(change), change)
 	return c.out
 }
 

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"slices"
+	"sync"
 	"time"
 
 	"certstate/auth/authtest"
@@ -12,8 +15,8 @@ import (
 
 // soak sends half of what the server can do, and looks whether memory, goroutines
 // or descriptors grow once it has warmed up. The database must be larger than the
-// writer's cache of 256 MiB, and the warm-up long enough to fill that, or its
-// filling is what is seen.
+// writer's cache of 256 MiB: each record is changed once before, or the filling of
+// that cache is what is seen.
 func soak(ctx context.Context, out io.Writer, o options, dir, program string, set *dataset, is *authtest.Issuer) error {
 	server, err := startServer(ctx, dir, program, set, is)
 	if err != nil {
@@ -30,6 +33,9 @@ func soak(ctx context.Context, out io.Writer, o options, dir, program string, se
 func soaked(ctx context.Context, out io.Writer, t *target, set *dataset, length time.Duration) error {
 	capacity, _, err := measurePeak(ctx, out, t, set)
 	if err != nil {
+		return err
+	}
+	if err := changeAll(ctx, t, set.ids); err != nil {
 		return err
 	}
 	load := t.stream(set.ids, capacity/2, peakClients)
@@ -62,4 +68,26 @@ func soaked(ctx context.Context, out io.Writer, t *target, set *dataset, length 
 	}
 	said.atMost("requests that were not done", float64(sum.Shed+sum.Failed), 0)
 	return said.err()
+}
+
+// changeAll changes each record once.
+func changeAll(ctx context.Context, t *target, ids []string) error {
+	var wg sync.WaitGroup
+	failed := make([]error, peakClients)
+	for i, part := range slices.Collect(slices.Chunk(ids, len(ids)/peakClients+1)) {
+		wg.Go(func() {
+			c, err := dial(t, part, time.Hour)
+			if err != nil {
+				failed[i] = err
+				return
+			}
+			defer c.conn.Close() // it has its answers
+			for n := 0; n < len(part) && err == nil && ctx.Err() == nil; n++ {
+				_, err = c.do(c.patchOf(part[n]), http.StatusOK)
+			}
+			failed[i] = err
+		})
+	}
+	wg.Wait()
+	return errors.Join(failed...)
 }

@@ -144,12 +144,12 @@ func (tx *tx) relink(t Tenant, lineage, issued int64, by certstate.Cause) error 
 		return nil
 	}
 	beside, args := besideOf(tx.w.store.partColumn()), []any{t.no, t.part(), lineage, issued}
-	ids, err := tx.texts("SELECT id FROM state WHERE "+beside+" ORDER BY id LIMIT $5 + 0", append(args, besideMost+1)...)
+	ids, err := tx.texts("SELECT id FROM state WHERE tenant = CAST($1 AS bigint) AND "+beside+" ORDER BY id LIMIT $5 + 0", append(args, besideMost+1)...)
 	if err != nil {
 		return fmt.Errorf("find the records beside a record: %w", err)
 	}
 	if len(ids) > besideMost {
-		return tx.later("UPDATE state SET lineage = -1 WHERE "+beside, args...)
+		return tx.later("UPDATE state SET lineage = -1 WHERE tenant = CAST($1 AS bigint) AND "+beside, args...)
 	}
 	for _, id := range ids {
 		if err := tx.link(t, id, by); err != nil {
