@@ -157,27 +157,6 @@ func (s *Store) DeleteJob(ctx context.Context, t Tenant, kind JobKind, id string
 	return s.forgetPieces(ctx, t)
 }
 
-// jobsForgetter forgets what is over, now and every minute; of several servers one
-// does it for all.
-func (s *Store) jobsForgetter() {
-	tick := time.NewTicker(forgetJobs)
-	defer tick.Stop()
-	for {
-		held, err := s.hold(context.Background(), "jobs", forgetJobs)
-		if err == nil && held {
-			err = s.ForgetJobs(context.Background())
-		}
-		if err != nil && !s.closed.Load() {
-			s.log.Warn("old jobs were not forgotten; the next attempt is in a minute", "error", err)
-		}
-		select {
-		case <-s.stop:
-			return
-		case <-tick.C:
-		}
-	}
-}
-
 // ForgetJobs forgets the jobs whose time is over, of every tenant, and what
 // belongs to no job.
 func (s *Store) ForgetJobs(ctx context.Context) error {

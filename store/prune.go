@@ -18,27 +18,6 @@ const (
 	prunePause = 20 * time.Millisecond // between two, for everybody else
 )
 
-// pruner forgets history older than the store keeps, now and every hour; of
-// several servers one does it for all.
-func (s *Store) pruner(keep time.Duration) {
-	tick := time.NewTicker(pruneEvery)
-	defer tick.Stop()
-	for {
-		held, err := s.hold(context.Background(), "prune", pruneEvery)
-		if err == nil && held {
-			err = s.Prune(context.Background(), s.now().Add(-keep), func(int64) {})
-		}
-		if err != nil && !s.closed.Load() {
-			s.log.Warn("history was not pruned; the next attempt is in an hour", "error", err)
-		}
-		select {
-		case <-s.stop:
-			return
-		case <-tick.C:
-		}
-	}
-}
-
 // Prune forgets the changes made before a time, and the versions they ended, in
 // every tenant, and tells how many changes. Records there are stay as they are.
 func (s *Store) Prune(ctx context.Context, before time.Time, tell Progress) error {
@@ -52,10 +31,8 @@ func (s *Store) Prune(ctx context.Context, before time.Time, tell Progress) erro
 			}
 			done += floor - from
 			tell(done)
-			select {
-			case <-s.stop:
-				return errClosed
-			case <-time.After(prunePause):
+			if err := s.pause(prunePause); err != nil {
+				return err
 			}
 		}
 		return nil

@@ -22,6 +22,7 @@ import (
 const (
 	visitEvery = time.Minute
 	visitBatch = 250            // records in one transaction
+	visitRests = 4              // times that a transaction takes, between two
 	atOnce     = int64(1)       // a time that has passed
 	notAgain   = int64(1) << 62 // one that does not come
 )
@@ -64,27 +65,6 @@ func keepStalled(old, s *certstate.State, set certstate.Set) {
 	}
 }
 
-// visitor looks at the records that are to be looked at, now and every minute; of
-// several servers one does it for all.
-func (s *Store) visitor() {
-	tick := time.NewTicker(visitEvery)
-	defer tick.Stop()
-	for {
-		held, err := s.hold(context.Background(), "revisit", visitEvery)
-		if err == nil && held {
-			err = s.Revisit(context.Background())
-		}
-		if err != nil && !s.closed.Load() {
-			s.log.Warn("renewals were not looked at; the next attempt is in a minute", "error", err)
-		}
-		select {
-		case <-s.stop:
-			return
-		case <-tick.C:
-		}
-	}
-}
-
 // Revisit looks at every record whose time has come, in every tenant, and finds the
 // renewals that have stalled; and links those that are yet to get their links.
 func (s *Store) Revisit(ctx context.Context) error {
@@ -101,10 +81,15 @@ func (s *Store) Revisit(ctx context.Context) error {
 	some := fmt.Sprintf(toVisit, s.partColumn())
 	for _, t := range tenants {
 		for n := visitBatch; n == visitBatch; {
-			if err := s.inBatch(ctx, t, some, []any{t.no, t.part(), s.ticks().Ticks}, func(tx *tx, ids []string) error {
+			began := time.Now()
+			err := s.inBatch(ctx, t, some, []any{t.no, t.part(), s.ticks().Ticks}, func(tx *tx, ids []string) error {
 				n = len(ids)
 				return tx.visit(t, ids)
-			}); err != nil {
+			})
+			if err == nil && n == visitBatch { // there are many, and none is in a hurry
+				err = s.pause(visitRests * time.Since(began))
+			}
+			if err != nil {
 				return fmt.Errorf("look at renewals: %w", err)
 			}
 		}
@@ -138,12 +123,7 @@ func (s *Store) inBatch(ctx context.Context, t Tenant, text string, args []any, 
 	if err != nil {
 		return err
 	}
-	select {
-	case <-s.stop:
-		return errClosed
-	case <-time.After(prunePause):
-		return nil
-	}
+	return s.pause(prunePause)
 }
 
 // texts are the values of a query's one column.
@@ -231,12 +211,7 @@ func (s *Store) revisitAfter(ctx context.Context, t Tenant, last int64) (next in
 		_, err := tx.exec(anew, t.no, t.part(), last, next, atOnce)
 		return err
 	})
-	select {
-	case <-s.stop:
-		return 0, false, errClosed
-	case <-time.After(prunePause):
-		return next, true, err
-	}
+	return next, true, errors.Join(err, s.pause(prunePause))
 }
 
 // counter is a number of the whole register, 0 if it was never set.

@@ -176,27 +176,6 @@ const (
 	forgetBatch = 500 // requests in one transaction
 )
 
-// forgetter forgets requests that may no longer be repeated, now and every
-// minute; of several servers one does it for all.
-func (s *Store) forgetter() {
-	tick := time.NewTicker(forgetEvery)
-	defer tick.Stop()
-	for {
-		held, err := s.hold(context.Background(), "forget", forgetEvery)
-		if err == nil && held {
-			err = s.Forget(context.Background())
-		}
-		if err != nil && !s.closed.Load() {
-			s.log.Warn("old requests were not forgotten; the next attempt is in a minute", "error", err)
-		}
-		select {
-		case <-s.stop:
-			return
-		case <-tick.C:
-		}
-	}
-}
-
 // Forget forgets the requests that may no longer be repeated, of every tenant.
 func (s *Store) Forget(ctx context.Context) error {
 	tenants, err := s.Tenants(ctx)
@@ -224,10 +203,8 @@ func (s *Store) forget(ctx context.Context, t Tenant) error {
 		if err != nil {
 			return fmt.Errorf("forget requests: %w", err)
 		}
-		select {
-		case <-s.stop:
-			return nil
-		case <-time.After(prunePause):
+		if err := s.pause(prunePause); err != nil {
+			return err
 		}
 	}
 	return nil

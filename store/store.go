@@ -114,15 +114,10 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err := errors.Join(s.start(ctx), s.openReplica(ctx, o.ReadDatabase)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", s.path, err), s.release())
 	}
-	if o.Serve && o.History > 0 {
-		s.wg.Go(func() { s.pruner(o.History) })
-	}
-	if o.Serve && o.Repeats > 0 {
-		s.wg.Go(s.forgetter)
-	}
 	if o.Serve {
-		s.wg.Go(s.jobsForgetter)
-		s.wg.Go(s.visitor)
+		for _, c := range s.chores(o) {
+			s.wg.Go(func() { s.tend(c) })
+		}
 	}
 	return s, nil
 }
