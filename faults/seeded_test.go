@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bytes"
 	"encoding/json"
 	"math/rand/v2"
 	"net/http"
@@ -81,21 +82,30 @@ func always(serve func(*request) (*answer, error)) func() func(*request) (*answe
 	return func() func(*request) (*answer, error) { return serve }
 }
 
-// stale gives one read in ten the answer before the last.
+// stale gives a read what the record was before its last change, where a read
+// before it has given the change already.
 func stale() func(*request) (*answer, error) {
+	type reads struct{ last, before *answer }
 	var mu sync.Mutex
-	last := map[string]*answer{}
+	of := map[string]reads{}
 	return func(r *request) (*answer, error) {
+		mu.Lock()
+		known := of[r.URL.Path] // when the read begins
+		mu.Unlock()
 		a, err := r.send(nil)
 		if err != nil || r.Method != http.MethodGet || strings.HasSuffix(r.URL.Path, "/delta") || a.status != http.StatusOK {
 			return a, err
 		}
+		if known.before != nil {
+			return known.before, nil
+		}
 		mu.Lock()
 		defer mu.Unlock()
-		before := last[r.URL.Path]
-		last[r.URL.Path] = a
-		if before != nil && rand.IntN(10) == 0 {
-			return before, nil
+		switch is := of[r.URL.Path]; {
+		case is.last == nil:
+			of[r.URL.Path] = reads{last: a}
+		case !bytes.Equal(is.last.body, a.body):
+			of[r.URL.Path] = reads{last: a, before: is.last}
 		}
 		return a, nil
 	}
