@@ -17,6 +17,7 @@ import (
 	"certstate/edm"
 	"certstate/store"
 	"certstate/store/storetest"
+	"certstate/store/storetest/load"
 )
 
 // manyRecords loads n records with names of 30,000 characters: more than the
@@ -31,9 +32,7 @@ func manyRecords(t *testing.T, h *harness, n int) store.Tenant {
 	for i := range list {
 		list[i] = certstate.State{ID: edm.Str(fmt.Sprint("r", i)), DeviceName: edm.Str(strings.Repeat("x", 30_000))}
 	}
-	if _, err := h.db.Load(t.Context(), tenant, list, certstate.Cause{}); err != nil {
-		t.Fatal(err)
-	}
+	load.Records(t, h.db, tenant, list)
 	return tenant
 }
 

@@ -16,6 +16,7 @@ import (
 	"certstate/edm"
 	"certstate/store"
 	"certstate/store/storetest"
+	"certstate/store/storetest/load"
 )
 
 const exportJobsPath = "/beta/deviceManagement/reports/exportJobs"
@@ -99,9 +100,7 @@ func TestExportJob(t *testing.T) {
 			{ID: edm.Str("b"), DeviceName: edm.Str("b"), RevokeStatus: certstate.Issued},
 			{ID: edm.Str("c"), DeviceName: edm.Str("c"), RevokeStatus: certstate.None},
 		}
-		if _, err := h.db.Load(t.Context(), tenant, list, certstate.Cause{}); err != nil {
-			t.Fatal(err)
-		}
+		load.Records(t, h.db, tenant, list)
 		jobs := map[string]map[string]any{}
 		for name, body := range map[string]string{
 			"csv":      `{"reportName":"AllDeviceCertificates","filter":"CertificateStatus ne 'Issued'","select":["DeviceName","SerialNumber","CertificateStatus"]}`,

@@ -19,6 +19,7 @@ import (
 	"certstate/api"
 	"certstate/auth/authtest"
 	"certstate/edm"
+	"certstate/store/storetest/load"
 )
 
 const collection = "/beta/deviceManagement/deviceConfigurationsAllManagedDeviceCertificateStates"
@@ -163,9 +164,7 @@ func TestSlowClientsHoldNoTurn(t *testing.T) {
 	for i := range records { // more than sockets hold
 		records[i].Subject = edm.Str(strings.Repeat("s", certstate.MaxStringLength))
 	}
-	if _, err := h.db.Load(t.Context(), tn, records, certstate.Cause{}); err != nil {
-		t.Fatal(err)
-	}
+	load.Records(t, h.db, tn, records)
 	head := " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + h.token("writer") + "\r\n"
 	for range 8 {
 		slow(t, url, "POST "+collection+head+"Content-Length: 1000\r\n\r\n{")

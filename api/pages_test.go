@@ -16,6 +16,7 @@ import (
 	"certstate/edm"
 	"certstate/odata"
 	"certstate/store"
+	"certstate/store/storetest/load"
 )
 
 var pageRows = flag.Int("page-rows", 2000, "records that TestPagesUnderFire pages through, by each order")
@@ -35,9 +36,7 @@ func TestPagesUnderFire(t *testing.T) {
 			batch[i] = aliased(from + i)
 			batch[i].ID = edm.Str(fmt.Sprint("kept-", from+i))
 		}
-		if _, err := h.db.Load(t.Context(), tn, batch, certstate.Cause{}); err != nil {
-			t.Fatal(err)
-		}
+		load.Records(t, h.db, tn, batch)
 	}
 	var wg sync.WaitGroup
 	stop := make(chan struct{})

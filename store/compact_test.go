@@ -25,18 +25,19 @@ var compactKills = flag.Int("compact-kills", 20, "kill -9s of TestKillCompact, f
 // pruned history, and holes all over.
 func sparse(t *testing.T, s *store.Store, tn store.Tenant, records int) {
 	t.Helper()
-	list := make([]certstate.State, records)
+	list := make([]store.Entry, records)
 	for i := range list {
-		list[i] = certstate.State{ID: edm.Str(fmt.Sprint("r", i)), DeviceName: edm.Str(fmt.Sprint("LAPTOP-", i)), Subject: edm.Str("CN=" + strings.Repeat("x", i%300))}
+		list[i].Set, list[i].Way = certstate.All, store.Merge // some may be there from before
+		list[i].State = certstate.State{ID: edm.Str(fmt.Sprint("r", i)), DeviceName: edm.Str(fmt.Sprint("LAPTOP-", i)), Subject: edm.Str("CN=" + strings.Repeat("x", i%300))}
 	}
-	if _, err := s.Load(t.Context(), tn, list, by); err != nil {
+	if _, _, err := s.Bring(t.Context(), tn, list, false, by); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
 	for w := range 16 { // so that they share transactions
 		wg.Go(func() {
 			for i := w; i < records; i += 16 {
-				id := list[i].ID.S
+				id := list[i].State.ID.S
 				if i%8 == 0 {
 					if _, err := s.Update(t.Context(), tn, id, &certstate.State{Subject: edm.Str("CN=kept")}, certstate.All&^certstate.KeySet, nil, by); err != nil {
 						t.Error(err)

@@ -24,20 +24,26 @@ var derivedColumns = func() (names []string) {
 	return append(names, "words", "lineage", "revisit", "digest")
 }()
 
+// upkeep is what the register keeps of a record for its own use: its lineage, and
+// when to look at it by itself (renewal.go), in ticks, 0 for never.
+type upkeep struct{ lineage, revisit int64 }
+
+// upkeepOf is what a record by itself makes it.
+func upkeepOf(s *certstate.State) upkeep {
+	lineage := certificate.Lineage(s)
+	return upkeep{lineage, firstVisit(s, lineage)}
+}
+
 // appendDerived appends the values of the derived columns of a record with key k.
-func appendDerived(args []any, k int64, s *certstate.State) []any {
+func appendDerived(args []any, k int64, s *certstate.State, u upkeep) []any {
 	for i := range certstate.Properties {
 		p := &certstate.Properties[i]
 		for _, key := range p.Keys {
 			args = append(args, key.Of(p.Field(s).(*edm.String).S))
 		}
 	}
-	lineage := certificate.Lineage(s)
-	return append(args, certstate.Words(s), lineage, firstVisit(s, lineage), recordDigest(k, s))
+	return append(args, certstate.Words(s), u.lineage, u.revisit, recordDigest(k, s))
 }
-
-// lineageIn is the lineage in the values that appendDerived has appended.
-func lineageIn(args []any) int64 { return args[len(args)-3].(int64) }
 
 func distinctWords(s *certstate.State) []string {
 	return certstate.DistinctWords(certstate.Words(s))
@@ -127,7 +133,7 @@ func fillDerived(ctx context.Context, d *dialect, tx *sql.Tx) error {
 		}
 		for i := range batch {
 			r := &batch[i]
-			if err := exec(update, appendDerived([]any{r.tenant.no, r.k}, r.k, &r.State)...); err != nil {
+			if err := exec(update, appendDerived([]any{r.tenant.no, r.k}, r.k, &r.State, upkeepOf(&r.State))...); err != nil {
 				return err
 			}
 			if err := eachWords(distinctWords(&r.State), r.tenant, r.k, insertWords, exec); err != nil {

@@ -78,7 +78,7 @@ const besideMost = 100
 // askNeighbours finds the neighbours of a record. They are known once a statement
 // after it has told something.
 func (tx *tx) askNeighbours(t Tenant, lineage int64, s *certstate.State, to *neighbours) error {
-	if lineage == 0 || tx.w.store.fresh.Load() != nil {
+	if lineage <= 0 || tx.w.store.fresh.Load() != nil {
 		return nil
 	}
 	err := tx.ask(neighboursOf(tx.w.store.partColumn()), []any{t.no, t.part(), lineage, s.NotBefore.Ticks, s.ID.S}, &to.before, &to.after)
@@ -88,40 +88,45 @@ func (tx *tx) askNeighbours(t Tenant, lineage int64, s *certstate.State, to *nei
 	return nil
 }
 
-// linkNew links a record that was just made with its neighbours; it stays the
-// version it is. While an empty register is filled, the first of a lineage has
-// none, and the others get theirs later.
-func (tx *tx) linkNew(h *head, k, lineage int64, s *certstate.State, n neighbours) error {
+// lineageOfNew is the lineage that a record begins with. While an empty register is
+// filled, the first of a lineage has no neighbours, and the others get theirs later.
+func (tx *tx) lineageOfNew(h *head, s *certstate.State) int64 {
+	lineage := certificate.Lineage(s)
 	if f := tx.w.store.fresh.Load(); f != nil && lineage != 0 && !f.first(h, lineage) {
-		return tx.unlink(h.t, s.ID.S)
+		return unlinked
 	}
+	return lineage
+}
+
+// linkNew links a record that was just made with its neighbours, if it has some; it
+// stays the version it is.
+func (tx *tx) linkNew(t Tenant, k, lineage int64, s *certstate.State, n neighbours) error {
 	if n == (neighbours{}) {
 		return nil
 	}
 	n.give(s)
-	args := append(make([]any, 0, 48), h.t.no, h.t.part(), s.ID.S)
-	if err := tx.later(updateState, appendRow(args, k, s)...); err != nil {
+	args := append(make([]any, 0, 48), t.no, t.part(), s.ID.S)
+	if err := tx.later(updateState, appendRow(args, k, s, tx.watch(s, lineage))...); err != nil {
 		return fmt.Errorf("link state: %w", err)
 	}
 	return nil
 }
 
-// unlink has a record without links get its own later.
-func (tx *tx) unlink(t Tenant, id string) error {
-	return tx.later("UPDATE state SET lineage = -1 WHERE tenant = $1 AND "+byID, t.no, t.part(), id)
-}
-
-// move gives a record that is about to change the neighbours that it will have, if
-// it will have others. stated are the properties that were given.
-func (tx *tx) move(t Tenant, old *stored, s *certstate.State, stated certstate.Set) (moves bool, err error) {
+// move gives a record that is about to change the lineage and the neighbours that
+// it will have, if they are others. stated are the properties that were given.
+func (tx *tx) move(t Tenant, old *stored, s *certstate.State, stated certstate.Set) (lineage int64, moves bool, err error) {
 	if old.lineage != unlinked && stated&(certificate.LineageProperties|certificateSet) == 0 {
-		return false, nil
+		return old.lineage, false, nil
 	}
-	lineage := certificate.Lineage(s)
+	lineage = certificate.Lineage(s)
 	if lineage == old.lineage && s.NotBefore.Ticks == old.NotBefore.Ticks {
-		return false, nil
+		return lineage, false, nil
 	}
-	return true, tx.place(t, lineage, s)
+	if tx.w.store.fresh.Load() != nil {
+		neighbours{}.give(s)
+		return unlinked, true, nil
+	}
+	return lineage, true, tx.place(t, lineage, s)
 }
 
 // place gives a record the neighbours that it has in a lineage.
@@ -160,11 +165,11 @@ func (tx *tx) relink(t Tenant, lineage, issued int64, by certstate.Cause) error 
 }
 
 // relinkMoved links those that are beside where a record was, and where it is.
-func (tx *tx) relinkMoved(t Tenant, old *stored, s *certstate.State, by certstate.Cause) error {
+func (tx *tx) relinkMoved(t Tenant, old *stored, s *certstate.State, lineage int64, by certstate.Cause) error {
 	if err := tx.relink(t, old.lineage, old.NotBefore.Ticks, by); err != nil {
 		return err
 	}
-	return tx.relink(t, certificate.Lineage(s), s.NotBefore.Ticks, by)
+	return tx.relink(t, lineage, s.NotBefore.Ticks, by)
 }
 
 // link has a record name the neighbours that it has, which is a change of it.
@@ -229,7 +234,7 @@ func (tx *tx) linkEach(t Tenant, ids []string) error {
 		if err := tx.place(t, lineage, &st); err != nil {
 			return err
 		}
-		if err := tx.note(t, id, lineage, firstVisit(&old.State, lineage)); err != nil {
+		if err := tx.note(t, id, upkeepOf(&old.State)); err != nil {
 			return err
 		}
 		if _, err := tx.change(t, id, &st, linkSet, nil, certstate.Cause{Actor: registerItself.Actor, Reason: "lineage: found"}); err != nil {
@@ -243,8 +248,8 @@ func (tx *tx) linkEach(t Tenant, ids []string) error {
 }
 
 // note keeps what is known of a record beside what it says.
-func (tx *tx) note(t Tenant, id string, lineage, revisit int64) error {
-	return tx.later("UPDATE state SET lineage = $4, revisit = $5 WHERE tenant = $1 AND "+byID, t.no, t.part(), id, lineage, revisit)
+func (tx *tx) note(t Tenant, id string, u upkeep) error {
+	return tx.later("UPDATE state SET lineage = $4, revisit = $5 WHERE tenant = $1 AND "+byID, t.no, t.part(), id, u.lineage, u.revisit)
 }
 
 // linked is a record whose links the transaction has changed.

@@ -4,39 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-
-	"certstate"
 )
 
 // ErrServed says that a database is served by another program.
 var ErrServed = errors.New("is served already")
-
-// Load creates many records in one transaction, by the rules of Create. What
-// cannot be created is left out: faults[i] says why records[i] was, and is nil
-// for one that was created. An error means that none was.
-func (s *Store) Load(ctx context.Context, t Tenant, records []certstate.State, by certstate.Cause) (faults []error, err error) {
-	faults = make([]error, len(records))
-	for i := range records {
-		faults[i] = ready(&records[i], nil)
-	}
-	valid := make([]bool, len(records))
-	for i, fault := range faults {
-		valid[i] = fault == nil
-	}
-	err = s.doIn(ctx, t, func(tx *tx) error {
-		for i := range records {
-			if !valid[i] {
-				continue
-			}
-			faults[i] = tx.create(t, &records[i], by)
-			if faults[i] != nil && !isClientError(faults[i]) {
-				return faults[i]
-			}
-		}
-		return nil
-	})
-	return faults, err
-}
 
 // WithoutIndexes runs fn on a database that holds no records and that this
 // program serves, and fills its secondary indexes when fn is done: that is

@@ -9,15 +9,13 @@ import (
 	"time"
 
 	"certstate"
-	"certstate/certificate"
 )
 
 // A renewal stalls by the passing of time alone. So a record that has no successor
-// says when it is to be looked at (the column revisit, which has an index): first
-// halfway through its certificate's validity, before which no setting finds it
-// stalled; then when it is due, unless a successor has come. Each look costs one
-// record, whatever the register holds. What makes the finding untrue takes it back
-// in its own transaction; only a look makes it.
+// says when it is to be looked at (the column revisit, which has an index): when it
+// is due. Each look costs one record, whatever the register holds. A record that is
+// made or changes is looked at as it is written, so that what is brought in overdue
+// is found so at once, and what makes the finding untrue takes it back.
 
 const (
 	visitEvery = time.Minute
@@ -34,8 +32,9 @@ func awaits(s *certstate.State, lineage int64) bool {
 	return lineage != 0 && !s.SupersededBy.Valid && s.RevokeStatus == certstate.None && s.NotAfter.Ticks > s.NotBefore.Ticks
 }
 
-// firstVisit is when a record that has just changed is to be looked at, in ticks,
-// 0 for never.
+// firstVisit is when a record is to be looked at by whom the threshold is not known,
+// in ticks, 0 for never: halfway through its certificate's validity, before which
+// none finds it stalled.
 func firstVisit(s *certstate.State, lineage int64) int64 {
 	if !awaits(s, lineage) || s.Findings&certstate.RenewalStalled != 0 {
 		return 0
@@ -53,16 +52,19 @@ func (s *Store) stalledFrom(st *certstate.State) int64 {
 	return st.NotAfter.Ticks - (st.NotAfter.Ticks-st.NotBefore.Ticks)/200*int64(s.threshold)
 }
 
-// keepStalled has a record that changes keep the finding as long as it is still
-// so. set are the properties that change.
-func keepStalled(old, s *certstate.State, set certstate.Set) {
-	if set&findingsSet != 0 { // it says so itself
-		return
-	}
+// watch says of a record that is written whether its renewal has stalled, and when
+// to look at it again.
+func (tx *tx) watch(s *certstate.State, lineage int64) upkeep {
 	s.Findings &^= certstate.RenewalStalled
-	if old.Findings&certstate.RenewalStalled != 0 && old.NotBefore.Ticks == s.NotBefore.Ticks && old.NotAfter.Ticks == s.NotAfter.Ticks && awaits(s, certificate.Lineage(s)) {
-		s.Findings |= certstate.RenewalStalled
+	if lineage == unlinked || !awaits(s, lineage) {
+		return upkeep{lineage, 0}
 	}
+	from := tx.w.store.stalledFrom(s)
+	if from > tx.now.Ticks {
+		return upkeep{lineage, from}
+	}
+	s.Findings |= certstate.RenewalStalled
+	return upkeep{lineage, 0}
 }
 
 // Revisit looks at every record whose time has come, in every tenant, and finds the
@@ -153,39 +155,50 @@ func (tx *tx) visit(t Tenant, ids []string) error {
 		if err != nil {
 			return err
 		}
-		findings, next := tx.renewalOf(old)
+		is := old.State
+		next := tx.watch(&is, old.lineage)
 		by := registerItself
-		if by.Reason = "renewal: not stalled"; findings&certstate.RenewalStalled != 0 {
+		if by.Reason = "renewal: not stalled"; is.Findings&certstate.RenewalStalled != 0 {
 			by.Reason = "renewal: stalled"
 		}
-		if _, err := tx.change(t, id, &certstate.State{Findings: findings}, findingsSet, nil, by); err != nil {
+		if _, err := tx.change(t, id, &is, findingsSet, nil, by); err != nil {
 			return err
 		}
-		if err := tx.note(t, id, old.lineage, next); err != nil {
+		if err := tx.note(t, id, next); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// renewalOf is what is found of a record now, and when to look at it again.
-func (tx *tx) renewalOf(r *stored) (findings certstate.Findings, next int64) {
-	findings = r.Findings &^ certstate.RenewalStalled
-	from := tx.w.store.stalledFrom(&r.State)
+// NoThreshold is a RenewalThreshold by which nothing is found stalled.
+const NoThreshold = -1
+
+const thresholdCounter = "renewal threshold"
+
+// takeThreshold takes the threshold that records were looked at by last, if it was
+// given none; a new register says 20, as Intune's profiles do. Before a record is
+// looked at by another, it is noted that not all have been.
+func (s *Store) takeThreshold(ctx context.Context) error {
+	given := s.threshold
+	s.threshold = max(0, given)
+	before, err := s.counter(ctx, thresholdCounter)
 	switch {
-	case r.lineage == unlinked || !awaits(&r.State, r.lineage):
-		return findings, 0
-	case from <= tx.now.Ticks:
-		return findings | certstate.RenewalStalled, 0
+	case err != nil:
+		return err
+	case given == 0:
+		s.threshold = int(max(0, before))
+	case before != int64(s.threshold):
+		return s.setCounter(ctx, thresholdCounter, NoThreshold)
 	}
-	return findings, from
+	return nil
 }
 
-// thresholdChanged has the records looked at anew that a look has found stalled or
-// not by another threshold. It is known by what was noted after the last time.
+// thresholdChanged has the records looked at anew that were looked at by another
+// threshold.
 func (s *Store) thresholdChanged(ctx context.Context, tenants []Tenant) error {
-	was, err := s.counter(ctx, "renewal threshold")
-	if err != nil || was == int64(s.threshold) {
+	before, err := s.counter(ctx, thresholdCounter)
+	if err != nil || before == int64(s.threshold) {
 		return err
 	}
 	for _, t := range tenants {
@@ -195,7 +208,7 @@ func (s *Store) thresholdChanged(ctx context.Context, tenants []Tenant) error {
 			}
 		}
 	}
-	return s.setCounter(ctx, "renewal threshold", int64(s.threshold))
+	return s.setCounter(ctx, thresholdCounter, int64(s.threshold))
 }
 
 // revisitAfter has some records after one with the key last looked at anew, and

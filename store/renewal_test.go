@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -195,7 +196,7 @@ func TestStalledNoLonger(t *testing.T) {
 		update("c", certstate.State{}, "deviceId")
 		update("e", certstate.State{Source: edm.Str("x"), Serial: edm.Str("1")}, "source", "certificateSerialNumber")
 		make("dd")
-		if got := stalledIDs(t.Context(), t, s, tn); !slices.Equal(got, []string{"e", "f"}) {
+		if got := stalledIDs(t.Context(), t, s, tn); !slices.Equal(got, []string{"dd", "e", "f"}) {
 			t.Errorf("found %q", got)
 		}
 		if err := s.Delete(t.Context(), tn, "dd", nil, by); err != nil { // its predecessor has none again
@@ -215,11 +216,51 @@ func TestStalledNoLonger(t *testing.T) {
 	})
 }
 
+// What is brought in overdue is found stalled as it is written, by a store that was
+// told no threshold too: looking at it changes nothing.
+func TestOverdueWhenBrought(t *testing.T) {
+	eachEngine(t, func(t *testing.T, url string) {
+		clock := &at{now: firstDay.AddDate(0, 0, 80)}
+		s, tn := openWith(t, url, store.Options{Now: clock.time})
+		list := make([]store.Entry, 100)
+		var want []string
+		for left := range list { // days
+			id := fmt.Sprintf("%02d", left)
+			list[left].Set = certstate.All
+			list[left].State = certstate.State{ID: edm.Str(id), DeviceID: edm.Str(id), PolicyID: edm.Str("p"), KeyUsages: edm.Int(128), NotBefore: day(left - 20), NotAfter: day(left + 80)}
+			if left <= 10 {
+				want = append(want, id)
+			}
+		}
+		err := s.WithoutIndexes(t.Context(), func() error {
+			_, _, err := s.Bring(t.Context(), tn, list, false, by)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if got := stalledIDs(t.Context(), t, s, tn); !slices.Equal(got, want) {
+				t.Errorf("found %q, want %q", got, want)
+			}
+			if err := s.Revisit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := headOf(t, s, tn).N; n != int64(len(list)) {
+			t.Errorf("%d changes for %d records", n, len(list))
+		}
+		if err := s.Verify(t.Context(), quietly); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Another threshold goes for what was looked at before, too.
 func TestRenewalThreshold(t *testing.T) {
 	eachEngine(t, func(t *testing.T, url string) {
 		clock := &at{now: firstDay}
-		first, tn := openWith(t, url, store.Options{Now: clock.time})
+		first, tn := openWith(t, url, store.Options{Now: clock.time, RenewalThreshold: store.NoThreshold})
 		for left := range 60 { // days that are left on day 60
 			st := certstate.State{ID: edm.Str(fmt.Sprintf("%02d", left)), DeviceID: edm.Str(fmt.Sprint(left)), PolicyID: edm.Str("p"), KeyUsages: edm.Int(128), NotBefore: day(left - 40), NotAfter: day(left + 60)}
 			if _, err := first.Create(t.Context(), tn, st, by); err != nil {
@@ -228,7 +269,7 @@ func TestRenewalThreshold(t *testing.T) {
 		}
 		clock.set(firstDay.AddDate(0, 0, 60))
 		for _, threshold := range []int{20, 80, 99, 0, 10, 20} {
-			s, tn := openWith(t, url, store.Options{Now: clock.time, RenewalThreshold: threshold})
+			s, tn := openWith(t, url, store.Options{Now: clock.time, RenewalThreshold: cmp.Or(threshold, store.NoThreshold)})
 			for range 2 {
 				if err := s.Revisit(t.Context()); err != nil {
 					t.Fatal(err)

@@ -263,7 +263,7 @@ func (b *backupReader) record(ctx context.Context, values []any, current bool) (
 			return nil, err
 		}
 	}
-	return appendDerived(values, sc.k, &sc.state), nil
+	return appendDerived(values, sc.k, &sc.state, upkeepOf(&sc.state)), nil
 }
 
 // exec runs a statement that is prepared once.

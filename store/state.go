@@ -93,8 +93,8 @@ const byID = "part = $2 AND id = $3"
 
 // appendRow appends the values of every column from ver on, of a record with
 // key k.
-func appendRow(args []any, k int64, s *certstate.State) []any {
-	return appendDerived(appendValues(args, s), k, s)
+func appendRow(args []any, k int64, s *certstate.State, u upkeep) []any {
+	return appendDerived(appendValues(args, s), k, s, u)
 }
 
 // appendValues appends version, absent and properties.
@@ -249,11 +249,12 @@ func (tx *tx) insert(t Tenant, st *certstate.State, by certstate.Cause) error {
 	}
 	st.Version = h.n + 1
 	st.Created, st.Modified = h.now, h.now
-	args := appendRow(append(make([]any, 0, 48), k, t.part(), t.no), k, st)
+	lineage := tx.lineageOfNew(h, st)
 	var around neighbours
-	if err := tx.askNeighbours(t, lineageIn(args), st, &around); err != nil {
+	if err := tx.askNeighbours(t, lineage, st, &around); err != nil {
 		return err
 	}
+	args := appendRow(append(make([]any, 0, 48), k, t.part(), t.no), k, st, tx.watch(st, lineage))
 	n, err := tx.exec(insertState, args...)
 	if err != nil {
 		return fmt.Errorf("insert state: %w", err)
@@ -264,7 +265,7 @@ func (tx *tx) insert(t Tenant, st *certstate.State, by certstate.Cause) error {
 	if f := tx.w.store.fresh.Load(); f != nil {
 		f.add(st)
 	}
-	if err := tx.linkNew(h, k, lineageIn(args), st, around); err != nil {
+	if err := tx.linkNew(t, k, lineage, st, around); err != nil {
 		return err
 	}
 	if err := tx.keepCertificate(t, st); err != nil {
@@ -277,7 +278,7 @@ func (tx *tx) insert(t Tenant, st *certstate.State, by certstate.Cause) error {
 		return err
 	}
 	if around != (neighbours{}) {
-		if err := tx.relink(t, lineageIn(args), st.NotBefore.Ticks, by); err != nil {
+		if err := tx.relink(t, lineage, st.NotBefore.Ticks, by); err != nil {
 			return err
 		}
 	}
@@ -318,44 +319,12 @@ func (tx *tx) change(t Tenant, id string, patch *certstate.State, set certstate.
 	if !certstate.Assign(&out, patch, set) {
 		return &out, nil
 	}
-	if err := observe(&out, set, nil); err != nil {
-		return nil, err
-	}
-	if err := tx.findShared(t, &out, set); err != nil {
-		return nil, err
-	}
-	moves, err := tx.move(t, old, &out, set)
+	lineage, moves, err := tx.follow(t, old, &out, set)
 	if err != nil {
 		return nil, err
 	}
-	keepStalled(&old.State, &out, set)
-	if err := out.Validate(); err != nil {
-		return nil, err
-	}
 	out.Version, out.Modified = h.n+1, h.now
-	if err := tx.later(keepState, t.no, t.part(), id, out.Version); err != nil {
-		return nil, fmt.Errorf("keep the version before: %w", err)
-	}
-	args := append(make([]any, 0, 48), t.no, t.part(), id)
-	if err := tx.later(updateState, appendRow(args, old.k, &out)...); err != nil {
-		return nil, fmt.Errorf("update state: %w", err)
-	}
-	if f := tx.w.store.fresh.Load(); f != nil {
-		f.add(&out)
-		if moves {
-			if err := tx.unlink(t, id); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if err := tx.keepCertificate(t, &out); err != nil {
-		return nil, err
-	}
-	before, after := distinctWords(&old.State), distinctWords(&out)
-	if err := tx.removeWords(t, old.k, without(before, after)); err != nil {
-		return nil, err
-	}
-	if err := tx.addWords(t, old.k, without(after, before)); err != nil {
+	if err := tx.rewrite(t, old, &out, tx.watch(&out, lineage)); err != nil {
 		return nil, err
 	}
 	if err := tx.log(h, id, certstate.UpdatedKind, 0, by); err != nil {
@@ -365,7 +334,7 @@ func (tx *tx) change(t Tenant, id string, patch *certstate.State, set certstate.
 		return &out, nil
 	}
 	if moves {
-		if err := tx.relinkMoved(t, old, &out, by); err != nil {
+		if err := tx.relinkMoved(t, old, &out, lineage, by); err != nil {
 			return nil, err
 		}
 	}
@@ -373,6 +342,43 @@ func (tx *tx) change(t Tenant, id string, patch *certstate.State, set certstate.
 		return &out, nil
 	}
 	return &out, tx.settleHolders(t, by, &old.State, &out)
+}
+
+// follow gives a record that changes what follows from what was set, and reports
+// its lineage, and whether it has another place there.
+func (tx *tx) follow(t Tenant, old *stored, out *certstate.State, set certstate.Set) (lineage int64, moves bool, err error) {
+	if err := observe(out, set, nil); err != nil {
+		return 0, false, err
+	}
+	if err := tx.findShared(t, out, set); err != nil {
+		return 0, false, err
+	}
+	if lineage, moves, err = tx.move(t, old, out, set); err != nil {
+		return 0, false, err
+	}
+	return lineage, moves, out.Validate()
+}
+
+// rewrite puts a record's new version in the place of the old one, which is kept.
+func (tx *tx) rewrite(t Tenant, old *stored, out *certstate.State, u upkeep) error {
+	if err := tx.later(keepState, t.no, t.part(), out.ID.S, out.Version); err != nil {
+		return fmt.Errorf("keep the version before: %w", err)
+	}
+	args := append(make([]any, 0, 48), t.no, t.part(), out.ID.S)
+	if err := tx.later(updateState, appendRow(args, old.k, out, u)...); err != nil {
+		return fmt.Errorf("update state: %w", err)
+	}
+	if f := tx.w.store.fresh.Load(); f != nil {
+		f.add(out)
+	}
+	if err := tx.keepCertificate(t, out); err != nil {
+		return err
+	}
+	before, after := distinctWords(&old.State), distinctWords(out)
+	if err := tx.removeWords(t, old.k, without(before, after)); err != nil {
+		return err
+	}
+	return tx.addWords(t, old.k, without(after, before))
 }
 
 // Delete removes a record.

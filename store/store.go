@@ -39,7 +39,7 @@ type Store struct {
 	repeats  time.Duration // as in Options
 	uploads  UploadLimits  // as in Options
 
-	threshold int // RenewalThreshold, as in Options
+	threshold int // RenewalThreshold, 0 for none
 
 	distributed bool // records are, by part (part.go)
 
@@ -76,7 +76,8 @@ type Options struct {
 	Uploads UploadLimits
 	// RenewalThreshold is how many percent of a certificate's validity are left when
 	// its device begins to renew it: one that has no successor when half of that has
-	// passed is found stalled (renewal.go). 0: none is. The server sees to it.
+	// passed is found stalled (renewal.go). 0: as the server before had it, or 20;
+	// NoThreshold: none is. The server sees to it.
 	RenewalThreshold int
 	// ReadDatabase is the URL of a replica of the database that long reads are
 	// answered from, "" for none. See replica.go.
@@ -112,7 +113,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, err
 	}
 	if err := errors.Join(s.start(ctx), s.openReplica(ctx, o.ReadDatabase)); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", s.path, err), s.release())
+		return nil, errors.Join(fmt.Errorf("open %s: %w", s.path, err), s.Close())
 	}
 	if o.Serve {
 		for _, c := range s.chores(o) {
@@ -151,7 +152,7 @@ func (s *Store) start(ctx context.Context) error {
 	if s.d.background != nil {
 		s.wg.Go(func() { s.d.background(s) })
 	}
-	return nil
+	return s.takeThreshold(ctx)
 }
 
 // Close finishes what was accepted and closes the database.

@@ -159,7 +159,7 @@ func newDerived() *derivedRow {
 
 // check compares them with what the record makes them.
 func (d *derivedRow) check(k int64, s *certstate.State) error {
-	for i, want := range appendDerived(nil, k, s) {
+	for i, want := range appendDerived(nil, k, s, upkeepOf(s)) {
 		if d.values[i] == want || d.later(i, want, s) {
 			continue
 		}

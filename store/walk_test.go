@@ -11,6 +11,7 @@ import (
 	"certstate/edm"
 	"certstate/odata"
 	"certstate/store"
+	"certstate/store/storetest/load"
 )
 
 // Walk gives what the query selects of one moment, each record once and as it
@@ -23,7 +24,7 @@ func TestWalkIsOfOneMoment(t *testing.T) {
 		for i := range 60 {
 			records = append(records, g.state(fmt.Sprintf("r%02d", i)))
 		}
-		load(t, s, tenant, records)
+		load.Records(t, s, tenant, records)
 		for _, options := range []string{"", "$orderby=certificateExpirationDateTime", "$orderby=source desc,certificateIssuerName", "$top=7", "$skip=5&$top=20", "$filter=certificateKeyUsages gt 0"} {
 			q := query(t, options)
 			asOf, err := s.Moment(t.Context(), tenant, &q)
@@ -80,17 +81,4 @@ func query(t *testing.T, options string) odata.Query {
 		t.Fatal(err)
 	}
 	return q
-}
-
-func load(t *testing.T, s *store.Store, tenant store.Tenant, records []certstate.State) {
-	t.Helper()
-	faults, err := s.Load(t.Context(), tenant, records, certstate.Cause{})
-	for _, fault := range faults {
-		if err == nil {
-			err = fault
-		}
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -14,7 +14,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +23,7 @@ import (
 	"certstate/odata"
 	"certstate/store"
 	"certstate/store/storetest"
+	"certstate/store/storetest/load"
 )
 
 const (
@@ -104,10 +104,7 @@ func newRegister(t *testing.T, url string) *store.Store {
 	for i := range records {
 		records[i] = nasty(r, i, certificates)
 	}
-	faults, err := s.Load(t.Context(), from, records, certstate.Cause{})
-	if i := slices.IndexFunc(faults, func(fault error) bool { return fault != nil }); err != nil || i >= 0 {
-		t.Fatal(err, faults)
-	}
+	load.Records(t, s, from, records)
 	for i := range 20 {
 		patch := nasty(r, i, certificates)
 		id := records[i*7].ID.S

@@ -16,6 +16,7 @@ import (
 	"certstate/edm"
 	"certstate/odata"
 	"certstate/store/storetest"
+	"certstate/store/storetest/load"
 )
 
 // What people and devices call themselves, and serial numbers as they are written.
@@ -40,9 +41,7 @@ func TestExportOpensInLibreOffice(t *testing.T) {
 		records = append(records, certstate.State{ID: edm.Str(strconv.Itoa(i)), Serial: edm.Str(serial), Thumbprint: edm.Str(serial), DeviceName: edm.Str(formulas[i%len(formulas)]), Subject: edm.Str(formulas[i%len(formulas)])})
 		want = append(want, serial)
 	}
-	if _, err := s.Load(t.Context(), tenantOf(t, s, toTenant), records, certstate.Cause{}); err != nil {
-		t.Fatal(err)
-	}
+	load.Records(t, s, tenantOf(t, s, toTenant), records)
 	text := command(t, "export", "--database", url, "--tenant", toTenant, "--select", "certificateSerialNumber,certificateThumbprint,managedDeviceDisplayName,certificateSubjectName")
 	if faults := openedBadly(t, text, want); faults != nil {
 		t.Errorf("%d faults: %q", len(faults), faults)

@@ -69,7 +69,7 @@ func (a *app) runServer(ctx context.Context, set *settings, log *slog.Logger) (e
 	}
 	db, err := store.Open(ctx, set.Database, store.Options{Serve: true, Log: log, ReadDatabase: set.ReadDatabase,
 		History: time.Duration(set.HistoryDays) * 24 * time.Hour, Repeats: time.Duration(set.RepeatMinutes) * time.Minute,
-		Uploads: store.UploadLimits{Tenant: int64(set.UploadTenant) << 20, Total: int64(set.UploadTotal) << 20}, RenewalThreshold: set.Renewal})
+		Uploads: store.UploadLimits{Tenant: int64(set.UploadTenant) << 20, Total: int64(set.UploadTotal) << 20}, RenewalThreshold: cmp.Or(set.Renewal, store.NoThreshold)})
 	if err != nil {
 		return err
 	}

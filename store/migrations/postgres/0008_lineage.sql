@@ -13,3 +13,6 @@ ALTER TABLE past ADD COLUMN revisit       bigint NOT NULL DEFAULT 0;
 UPDATE past SET absent = absent | 6442450944, digest = 0;
 
 INSERT INTO lease (name, holder, until) VALUES ('revisit', '', 0);
+
+-- What records are looked at by: those of an older release are yet to be.
+INSERT INTO counter (name, n) SELECT 'renewal threshold', 20 WHERE NOT EXISTS (SELECT 1 FROM state);

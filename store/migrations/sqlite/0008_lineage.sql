@@ -14,3 +14,6 @@ ALTER TABLE past ADD COLUMN superseded_by text   NOT NULL DEFAULT '';
 ALTER TABLE past ADD COLUMN lineage       bigint NOT NULL DEFAULT -1;
 ALTER TABLE past ADD COLUMN revisit       bigint NOT NULL DEFAULT 0;
 UPDATE past SET absent = absent | 6442450944, digest = 0;
+
+-- What records are looked at by: those of an older release are yet to be.
+INSERT INTO counter (name, n) SELECT 'renewal threshold', 20 WHERE NOT EXISTS (SELECT 1 FROM state);
