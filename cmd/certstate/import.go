@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"certstate"
 	"certstate/ingest"
@@ -34,9 +35,17 @@ type importSettings struct {
 func (a *app) importRecords() *cobra.Command {
 	var set importSettings
 	cmd := &cobra.Command{
-		Use:   "import FILE... | --from-graph URL | --from-step-ca PLACE",
-		Short: "Bring in certificates, reports and records from files, or from a Graph tenant",
-		Long: `Bring in what is there: certificates, Intune's reports, tables and records. FILE is
+		Use:     "import FILE... | --from-graph URL | --from-step-ca PLACE",
+		Short:   "Bring in certificates, reports and records from files, or from a Graph tenant",
+		Long:    importHelp,
+		Example: importExamples,
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.runImport(cmd, &set, args) },
+	}
+	set.flags(cmd.Flags())
+	return cmd
+}
+
+const importHelp = `Bring in what is there: certificates, Intune's reports, tables and records. FILE is
 a file, a folder with all that is in it, a pattern in quotes, an archive (tar, zip,
 gzip), or - for standard input. What a file is, its content says, or --format:
 
@@ -83,18 +92,18 @@ has revoked. To follow it from then on, see certstate source.
 Import works beside a running server. Into an empty database that no server
 holds it is several times faster.
 
-Exit codes: 0 all brought in, 1 failed, 2 wrong flags, 3 something was left out.`,
-		Example: `  certstate import --tenant $TENANT --database sqlite:/var/lib/certstate/register.db devices/
+Exit codes: 0 all brought in, 1 failed, 2 wrong flags, 3 something was left out.`
+
+const importExamples = `  certstate import --tenant $TENANT --database sqlite:/var/lib/certstate/register.db devices/
   certstate import --tenant $TENANT --device-from cn '/etc/pki/issued/*.pem' old.tar.gz
   certstate import --tenant $TENANT AllDeviceCertificates_8d9f.zip --report rejected.csv
   certstate import --tenant $TENANT --from-graph https://graph.microsoft.com --client-id $APP --client-secret-file secret --resume pull.json
   certstate import --tenant $TENANT --column Computer=managedDeviceDisplayName --column Notes= assets.csv --dry-run
   certstate import --tenant $TENANT --from-step-ca /backup/step/db
   certstate import --tenant $TENANT --watch /srv/issued
-  curl -s https://ca.example/roots.pem | certstate import --tenant $TENANT --device ca --authorities -`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runImport(cmd, &set, args) },
-	}
-	f := cmd.Flags()
+  curl -s https://ca.example/roots.pem | certstate import --tenant $TENANT --device ca --authorities -`
+
+func (set *importSettings) flags(f *pflag.FlagSet) {
 	databaseFlag(f, &set.database)
 	f.StringVar(&set.tenant, "tenant", "", "`GUID` of the enrolled tenant the records belong to")
 	f.StringVar(&set.Format, "format", intake.Auto, "`form` of the files: "+strings.Join(intake.Formats(), ", "))
@@ -111,7 +120,6 @@ Exit codes: 0 all brought in, 1 failed, 2 wrong flags, 3 something was left out.
 	f.StringVar(&set.passwordFile, "password-file", "", "`file` with the password of PKCS#12 files")
 	set.pull.flags(f)
 	set.otherInputFlags(f)
-	return cmd
 }
 
 // check finds what is wrong with the flags, and reads what they name.
