@@ -26,21 +26,25 @@ var sqliteIndexes = sync.OnceValue(func() map[string]string {
 	return m
 })
 
-// indexedColumns are the columns with which an index of state begins, after the
-// tenant; partlyIndexed those whose index leaves out empty texts.
-var (
-	indexedColumns = sync.OnceValue(func() map[string]bool { return leadingColumns(false) })
-	partlyIndexed  = sync.OnceValue(func() map[string]bool { return leadingColumns(true) })
-)
-
-func leadingColumns(partly bool) map[string]bool {
-	m := map[string]bool{}
+// leadingColumns are the columns with which an index of state begins, after the
+// tenant, each with what the index asks of it: "" of one of all records, " <> ”" of
+// one that leaves out what is empty.
+var leadingColumns = sync.OnceValue(func() map[string]string {
+	m := map[string]string{}
 	for _, text := range sqliteIndexes() {
-		if _, list, ok := strings.Cut(text, "ON state (tenant, "); ok && strings.Contains(text, " WHERE ") == partly {
-			m[list[:strings.IndexAny(list, ",)")]] = true
+		if _, list, ok := strings.Cut(text, "ON state (tenant, "); ok {
+			column := list[:strings.IndexAny(list, ",)")]
+			_, condition, _ := strings.Cut(list, " WHERE "+column)
+			m[column] = condition
 		}
 	}
 	return m
+})
+
+// walkable reports whether an index has all records in the order of a column.
+func walkable(column string) bool {
+	condition, ok := leadingColumns()[column]
+	return ok && condition == ""
 }
 
 // ensureIndexes makes the secondary indexes what indexes.sql says. If they are

@@ -16,6 +16,7 @@ CREATE INDEX state_serial ON state (tenant, serial_hex)
 CREATE INDEX state_serial_dec ON state (tenant, serial_dec) WHERE serial_dec <> ''
 CREATE INDEX state_thumbprint_sha256 ON state (tenant, thumbprint_sha256_hex) WHERE thumbprint_sha256_hex <> ''
 CREATE INDEX state_device_id ON state (tenant, device_id) WHERE device_id <> ''
+CREATE INDEX state_findings ON state (tenant, findings) WHERE findings <> 0
 CREATE INDEX past_thumbprint_sha256 ON past (tenant, thumbprint_sha256_hex) WHERE thumbprint_sha256_hex <> ''
 CREATE INDEX past_id ON past (part, id, n)
 CREATE INDEX past_tenant ON past (tenant, n)

@@ -188,7 +188,7 @@ func indexable(c odata.Expr) (property int, equal, ok bool) {
 			x = c.X
 		}
 	case *odata.Call:
-		if c.Fn.Name == "startswith" && constant(c.Args[1]) {
+		if (c.Fn.Name == "startswith" || c.Fn.Name == "has") && constant(c.Args[1]) {
 			x = c.Args[0]
 		}
 	}
@@ -203,24 +203,27 @@ func indexable(c odata.Expr) (property int, equal, ok bool) {
 // the property has an index.
 func (sel *selection) byColumn(c odata.Expr, property int) string {
 	from := "SELECT k FROM state WHERE tenant = $1" + sel.inPart() + " AND "
-	switch column := certstate.Properties[property].Column; {
+	column := certstate.Properties[property].Column
+	switch condition := leadingColumns()[column]; {
 	case column == "id":
 		return from + sel.isTrue(c) + " AND part = " + sel.bind(sel.t.part())
-	case indexedColumns()[column]:
+	case walkable(column):
 		return from + sel.isTrue(c)
-	case partlyIndexed()[column] && !sel.holdsForEmpty(c, property):
-		return from + sel.isTrue(c) + " AND " + column + " <> ''"
+	case condition != "" && !sel.holdsForEmpty(c, property):
+		return from + sel.isTrue(c) + " AND " + column + condition
 	}
 	return ""
 }
 
-// holdsForEmpty reports whether a condition on a text holds for null or for the
-// empty text, which its index leaves out.
+// holdsForEmpty reports whether a condition on a property holds for null, or for the
+// empty text or nothing found, which its index leaves out.
 func (sel *selection) holdsForEmpty(c odata.Expr, property int) bool {
 	var s certstate.State
 	env := &odata.Env{State: &s, Now: sel.now}
 	null := c.Eval(env).N != 0
-	*certstate.Properties[property].Field(&s).(*edm.String) = edm.Str("")
+	if text, ok := certstate.Properties[property].Field(&s).(*edm.String); ok {
+		*text = edm.Str("")
+	}
 	return null || c.Eval(env).N != 0
 }
 
@@ -232,7 +235,7 @@ func (sel *selection) walked(property int, equal bool) bool {
 	}
 	first := sel.q.Order[0].Key
 	column := certstate.Properties[property].Column
-	return first == property || equal && strings.Contains(indexesFile, "(tenant, "+column+", "+certstate.Properties[first].Column+")")
+	return first == property && walkable(column) || equal && strings.Contains(indexesFile, "(tenant, "+column+", "+certstate.Properties[first].Column+")")
 }
 
 // constant reports whether an expression is the same for every record.

@@ -62,6 +62,8 @@ func TestQueriesUseIndexes(t *testing.T) {
 		{"$filter=certificateSerialNumber eq 'ab'", 1000, "state_serial (tenant=? AND serial_hex=?)"},
 		{"$filter=certificateSerialNumber eq 'ab'", 1000, "state_serial_dec (tenant=? AND serial_dec=?)"},
 		{"$filter=deviceId eq 'x'", 1000, "state_device_id (tenant=? AND device_id=?)"},
+		{"$filter=certificateFindings has 'serialRadix'", 1000, "state_findings (tenant=?"},
+		{"$filter=certificateFindings eq 'irregular'&$orderby=certificateFindings", 1000, "state_findings (tenant=? AND findings=?)"},
 		{"$filter=id in ('x','y')", 1000, "sqlite_autoindex_state_1 (part=? AND id=?)"},
 		{"$search=laptop", 1000, "SEARCH word USING PRIMARY KEY (part=? AND word>? AND word<?)"},
 	} {

@@ -110,7 +110,7 @@ func (s *Store) newSelection(ctx context.Context, t Tenant, q *odata.Query, cond
 // up, or walked to along an index.
 func (sel *selection) cheap() bool {
 	orders := sel.q.Order
-	walk := len(orders) == 0 || len(orders) == 1 && indexedColumns()[certstate.Properties[orders[0].Key].Column]
+	walk := len(orders) == 0 || len(orders) == 1 && walkable(certstate.Properties[orders[0].Key].Column)
 	return sel.asOf == nil && (sel.found || sel.passed && walk)
 }
 
