@@ -90,11 +90,11 @@ func newDecoder(data []byte) *jsontext.Decoder {
 
 // document reads a body that is one JSON object and nothing else.
 func document(dec *jsontext.Decoder, read func(name string) error) error {
-	if err := members(dec, "The request body", read); err != nil {
+	if err := members(dec, "The text", read); err != nil {
 		return err
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return certstate.Errorf(certstate.Invalid, "", "The request body must be one JSON object; something follows it.")
+		return certstate.Errorf(certstate.Invalid, "", "The text must be one JSON object; something follows it.")
 	}
 	return nil
 }
@@ -215,7 +215,7 @@ func skipValue(dec *jsontext.Decoder, tok jsontext.Token) error {
 	}
 	for depth := dec.StackDepth(); dec.StackDepth() >= depth; {
 		if dec.StackDepth() > MaxDepth {
-			return certstate.Errorf(certstate.Invalid, "", "The request body is nested deeper than %d levels.", MaxDepth)
+			return certstate.Errorf(certstate.Invalid, "", "The JSON is nested deeper than %d levels.", MaxDepth)
 		}
 		if _, err := dec.ReadToken(); err != nil {
 			return badJSON(err)
@@ -230,14 +230,14 @@ func badJSON(err error) error {
 		return nil
 	}
 	if errors.Is(err, jsontext.ErrDuplicateName) {
-		return certstate.Errorf(certstate.Invalid, pointerName(err), "The request body has the member '%s' more than once.", pointerName(err))
+		return certstate.Errorf(certstate.Invalid, pointerName(err), "The JSON has the member '%s' more than once.", pointerName(err))
 	}
 	var se *jsontext.SyntacticError
 	if errors.As(err, &se) {
-		return certstate.Errorf(certstate.Invalid, pointerName(err), "The request body is not valid JSON: %s at byte %d.", se.Err, se.ByteOffset)
+		return certstate.Errorf(certstate.Invalid, pointerName(err), "The text is not valid JSON: %s at byte %d.", se.Err, se.ByteOffset)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return certstate.Errorf(certstate.Invalid, "", "The request body is empty or ends too early: send one JSON object.")
+		return certstate.Errorf(certstate.Invalid, "", "The text is empty or ends too early: send one JSON object.")
 	}
 	return err
 }
