@@ -165,7 +165,13 @@ func lockFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	take := func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+	err = take()
+	for n := 0; err != nil && n < 20; n++ { // another command may only be looking (heldByServer)
+		time.Sleep(5 * time.Millisecond)
+		err = take()
+	}
+	if err != nil {
 		who, _ := io.ReadAll(io.LimitReader(f, 200))
 		return nil, errors.Join(fmt.Errorf("%s %w, by %s", path, ErrServed, strings.TrimSpace(string(who))), f.Close())
 	}
@@ -175,6 +181,12 @@ func lockFile(path string) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// unlockFile gives a lock back and closes its file. Closing alone would not do: a
+// process that is being started has all files open until it runs its program.
+func unlockFile(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 }
 
 func writeAt(f *os.File, s string) error {

@@ -58,7 +58,7 @@ func heldByServer(path string) bool {
 	if err != nil {
 		return false
 	}
-	defer f.Close() // and with it the lock
+	defer func() { _ = unlockFile(f) }()
 	return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil
 }
 

@@ -183,7 +183,7 @@ func (s *Store) unlock() error {
 	if s.lock == nil {
 		return nil
 	}
-	return s.lock.Close()
+	return unlockFile(s.lock)
 }
 
 var errClosed = certstate.Errorf(certstate.Unavailable, "", "The server is shutting down. Try again.")
