@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
+	"syscall"
 	"testing"
 
 	"certstate"
@@ -31,4 +33,42 @@ func TestCloseLeavesOneFile(t *testing.T) {
 			t.Errorf("%s is still there: %v", suffix, err)
 		}
 	}
+}
+
+// A store that was closed is not served any more, though another process has its
+// files open still, as one has that is being started.
+func TestCloseGivesTheLockBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "register.db")
+	for range 2 {
+		s, err := store.Open(t.Context(), "sqlite:"+path, store.Options{Serve: true, Log: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inherited, err := syscall.Dup(openAs(t, path+".lock"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Close(inherited)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// openAs is the descriptor that a file is open as.
+func openAs(t *testing.T, path string) int {
+	t.Helper()
+	const dir = "/proc/self/fd"
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if to, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil && to == path {
+			fd, _ := strconv.Atoi(e.Name())
+			return fd
+		}
+	}
+	t.Fatalf("%s is not open", path)
+	return -1
 }
