@@ -161,3 +161,11 @@ func (s *Store) EndLease(ctx context.Context, source string) error {
 		return err
 	})
 }
+
+// LoseFiles has the pieces of all files lost, as a damaged database may have.
+func (s *Store) LoseFiles(ctx context.Context, t Tenant) error {
+	return s.doIn(ctx, t, func(tx *tx) error {
+		_, err := tx.exec("DELETE FROM piece WHERE part = $1 AND tenant = $2 AND at >= 0", t.part(), t.no)
+		return err
+	})
+}

@@ -61,6 +61,10 @@ type Job struct {
 	Octets int64  // of them received
 	Told   string // what who works on it wants told
 
+	// Secret is for AddJob alone: what the work needs, and nobody is told. It is kept
+	// as the job's file is, and goes with it; see [Store.JobSecret].
+	Secret string
+
 	key []byte
 }
 
@@ -100,7 +104,7 @@ func (s *Store) AddJob(ctx context.Context, t Tenant, j *Job) error {
 		if err != nil {
 			return fmt.Errorf("insert job: %w", err)
 		}
-		return nil
+		return tx.keepSecret(t, j)
 	})
 }
 

@@ -108,6 +108,56 @@ func TestUpload(t *testing.T) {
 	})
 }
 
+// What a job was given to keep is there for who works on it, whatever is there of the
+// file, and goes with the job.
+func TestJobSecret(t *testing.T) {
+	storetest.EachEngine(t, func(t *testing.T, url string) {
+		s, tn, _ := withJob(t, url, store.Options{}, nil)
+		if err := s.DeleteJob(t.Context(), tn, store.Import, "job"); err != nil {
+			t.Fatal(err)
+		}
+		for _, deleted := range []bool{false, true} {
+			j := &store.Job{ID: fmt.Sprint("kept", deleted), Kind: store.Import, Asked: "{}", Secret: "Correct-Horse-9417"}
+			if err := s.AddJob(t.Context(), tn, j); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Receive(t.Context(), tn, j, 0, 4, []byte("file")); err != nil {
+				t.Fatal(err)
+			}
+			w, err := s.BeginWork(t.Context(), idle)
+			if err != nil || w == nil {
+				t.Fatal(w, err)
+			}
+			if secret, err := s.JobSecret(t.Context(), w); secret != j.Secret || err != nil || w.Job.Secret != "" {
+				t.Error(secret, err)
+			}
+			got, err := io.ReadAll(io.NewSectionReader(s.Upload(t.Context(), w), 0, w.Job.Size))
+			if string(got) != "file" || err != nil {
+				t.Errorf("%q %v", got, err)
+			}
+			if err := s.LoseFiles(t.Context(), tn); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(io.NewSectionReader(s.Upload(t.Context(), w), 0, w.Job.Size)); err == nil {
+				t.Errorf("of a file that is lost %q is read", got)
+			}
+			end := func() error { return s.EndWork(t.Context(), w, store.JobDone, "", 1, nil) }
+			if deleted {
+				end = func() error { return s.DeleteJob(t.Context(), tn, store.Import, j.ID) }
+			}
+			if err := end(); err != nil {
+				t.Fatal(err)
+			}
+			if secret, err := s.JobSecret(t.Context(), w); secret != "" || err != nil {
+				t.Errorf("deleted %v: %q is there after the job, %v", deleted, secret, err)
+			}
+			if err := s.Verify(t.Context(), func(int64) {}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 // Who lost a job, to another server or because it was deleted, tells nothing of it any more.
 func TestWorkIsFenced(t *testing.T) {
 	storetest.EachEngine(t, func(t *testing.T, url string) {

@@ -109,6 +109,53 @@ func (j *Job) seal(at int64, data []byte) ([]byte, error) {
 	return aead.Seal(nil, nil, data, j.bound(at)), nil
 }
 
+// open is the reverse of seal.
+func (j *Job) open(at int64, sealed []byte) ([]byte, error) {
+	aead, err := j.aead()
+	if err != nil {
+		return nil, err
+	}
+	return aead.Open(nil, nil, sealed, j.bound(at))
+}
+
+// secretAt is the place of a job's secret among the pieces of its file.
+const secretAt = -1
+
+// keepSecret keeps a job's secret as a piece, so that it is never written as it is and
+// cannot be read once the job has ended.
+func (tx *tx) keepSecret(t Tenant, j *Job) error {
+	if j.Secret == "" {
+		return nil
+	}
+	sealed, err := j.seal(secretAt, []byte(j.Secret))
+	if err == nil {
+		_, err = tx.exec("INSERT INTO piece (part, tenant, job, at, data) VALUES ($1, $2, $3, $4, $5)", t.part(), t.no, j.ID, secretAt, sealed)
+	}
+	if err != nil {
+		return fmt.Errorf("keep a job's secret: %w", err)
+	}
+	return nil
+}
+
+// JobSecret is what a job that is worked on was given to keep, or nothing. It fails with
+// ErrUnreachable for a reason that may pass.
+func (s *Store) JobSecret(ctx context.Context, w *Work) (string, error) {
+	const find = "SELECT data FROM piece WHERE part = $1 AND tenant = $2 AND job = $3 AND at = $4"
+	var sealed []byte
+	err := s.read.QueryRowContext(ctx, s.d.rebind(find), w.Tenant.part(), w.Tenant.no, w.Job.ID, secretAt).Scan(&sealed)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	secret, err := w.Job.open(secretAt, sealed)
+	if err != nil {
+		return "", fmt.Errorf("the secret of job %s: %w", w.Job.ID, err)
+	}
+	return string(secret), nil
+}
+
 // ErrUnreachable is the error of an upload that could not be read for a reason that
 // may pass.
 var ErrUnreachable = errors.New("the file cannot be read at the moment")
@@ -148,7 +195,7 @@ func (u *upload) ReadAt(p []byte, off int64) (n int, err error) {
 
 // piece reads the piece that an octet is in.
 func (u *upload) piece(off int64) error {
-	const find = "SELECT at, data FROM piece WHERE part = $1 AND tenant = $2 AND job = $3 AND at <= $4 ORDER BY at DESC LIMIT 1"
+	const find = "SELECT at, data FROM piece WHERE part = $1 AND tenant = $2 AND job = $3 AND at BETWEEN 0 AND $4 ORDER BY at DESC LIMIT 1"
 	var at int64
 	var sealed []byte
 	err := u.s.read.QueryRowContext(u.ctx, u.s.d.rebind(find), u.t.part(), u.t.no, u.j.ID, off).Scan(&at, &sealed)
@@ -158,11 +205,10 @@ func (u *upload) piece(off int64) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	aead, err := u.j.aead()
-	if err != nil {
+	data, err := u.j.open(at, sealed)
+	if errors.Is(err, errNotExpected) {
 		return err
 	}
-	data, err := aead.Open(nil, nil, sealed, u.j.bound(at))
 	if err != nil || off >= at+int64(len(data)) {
 		return fmt.Errorf("the piece of job %s at %d is damaged", u.j.ID, at)
 	}

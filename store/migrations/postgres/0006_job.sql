@@ -27,7 +27,7 @@ CREATE TABLE piece (
   part   bigint NOT NULL,
   tenant bigint NOT NULL,
   job    text COLLATE "C" NOT NULL,
-  at     bigint NOT NULL, -- its place in the file, in octets
+  at     bigint NOT NULL, -- its place in the file, in octets, or -1 for what the job keeps secret
   data   bytea  NOT NULL,
   PRIMARY KEY (part, job, at)
 ) /*PARTITION BY HASH (part)*/;
