@@ -41,7 +41,26 @@ func described() (list []csdl.Annotated) {
 		}
 		list = append(list, csdl.Annotated{Target: owner + "/" + p.Name, Annotations: about})
 	}
+	for i := range structures {
+		for _, p := range structures[i].properties {
+			if p.name != entityKey {
+				list = append(list, csdl.Annotated{Target: structures[i].name + "/" + p.name, Annotations: p.annotations()})
+			}
+		}
+	}
 	return list
+}
+
+func (p *property) annotations() []csdl.Annotation {
+	doc := p.doc
+	if p.choices != nil {
+		doc += " One of " + strings.Join(p.choices, ", ") + "."
+	}
+	about := []csdl.Annotation{{Term: coreV1 + ".Description", Value: doc}}
+	if p.computed {
+		about = append(about, csdl.Annotation{Term: coreV1 + ".Computed", Value: true})
+	}
+	return about
 }
 
 // serviceCapabilities are those of the whole service; repeats says whether
@@ -77,19 +96,21 @@ func formats() []any {
 	return list
 }
 
-// capabilities are those of the collection. An option is supported if the
+// capabilities are those of what is contained. An option is supported if the
 // collection's route takes it, an operation if there is a route for it.
-func capabilities() []csdl.Annotation {
-	takes := odata.ListOptions.Has
-	read := served(record, http.MethodGet)
-	return []csdl.Annotation{
-		{Term: coreV1 + ".Description", Value: "Summary of all certificates for all devices."},
-		// ETags need not be sent back; a client that does is safe.
-		{Term: coreV1 + ".OptimisticConcurrency", Value: []any{}},
-		capability("ChangeTracking", restriction("Supported", bound("delta") != nil)),
+func (n *contained) capabilities() []csdl.Annotation {
+	var about []csdl.Annotation
+	if n.doc != "" {
+		about = append(about, csdl.Annotation{Term: coreV1 + ".Description", Value: n.doc})
+	}
+	if !n.typ.Collection {
+		return about
+	}
+	takes, member := operations[http.MethodGet+" "+n.pattern].options.Has, n.pattern+"/{id}"
+	read := served(member, http.MethodGet)
+	about = append(about,
 		capability("CountRestrictions", restriction("Countable", takes("$count"))),
 		capability("FilterRestrictions", restriction("Filterable", takes("$filter"))),
-		capability("FilterFunctions", anyOf(odata.FunctionNames())),
 		capability("SortRestrictions", restriction("Sortable", takes("$orderby"))),
 		capability("SearchRestrictions", restriction("Searchable", takes("$search"))),
 		capability("ExpandRestrictions", restriction("Expandable", takes("$expand"))),
@@ -98,13 +119,27 @@ func capabilities() []csdl.Annotation {
 		capability("TopSupported", takes("$top")),
 		capability("SkipSupported", takes("$skip")),
 		capability("IndexableByKey", read != nil),
-		capability("ReadRestrictions", append(permitted("Readable", served(collection, http.MethodGet)),
+		capability("ReadRestrictions", append(permitted("Readable", served(n.pattern, http.MethodGet)),
 			csdl.Field{Name: "ReadByKeyRestrictions", Value: permitted("Readable", read)})),
-		capability("InsertRestrictions", permitted("Insertable", served(collection, http.MethodPost))),
-		capability("UpdateRestrictions", append(permitted("Updatable", served(record, http.MethodPatch)),
+		capability("InsertRestrictions", permitted("Insertable", served(n.pattern, http.MethodPost))),
+		capability("UpdateRestrictions", append(permitted("Updatable", served(member, http.MethodPatch)),
 			csdl.Field{Name: "Upsertable", Value: false},
 			csdl.Field{Name: "UpdateMethod", Value: csdl.Member(capabilitiesV1 + ".HttpMethod/" + http.MethodPatch)})),
-		capability("DeleteRestrictions", permitted("Deletable", served(record, http.MethodDelete))),
+		capability("DeleteRestrictions", permitted("Deletable", served(member, http.MethodDelete))),
+	)
+	if n.pattern == collection {
+		about = append(about, ofRecords()...)
+	}
+	return about
+}
+
+// ofRecords are the capabilities that the records alone have.
+func ofRecords() []csdl.Annotation {
+	return []csdl.Annotation{
+		// ETags need not be sent back; a client that does is safe.
+		{Term: coreV1 + ".OptimisticConcurrency", Value: []any{}},
+		capability("ChangeTracking", restriction("Supported", bound("delta") != nil)),
+		capability("FilterFunctions", anyOf(odata.FunctionNames())),
 		{Term: aggregationV1 + ".ApplySupported", Value: csdl.Record{
 			{Name: "Transformations", Value: anyOf(odata.Transformations())},
 			{Name: "AggregatableProperties", Value: aggregatable()},

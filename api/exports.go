@@ -35,6 +35,40 @@ type exportRequest struct {
 	Query    string   `json:"query"` // what is asked of the register
 }
 
+// exportView is a job as it is told.
+type exportView struct {
+	exportRequest
+	job      *store.Job
+	status   string
+	url      string // "": not yet
+	expires  string
+	snapshot string // only to refuse it
+}
+
+// exportMembers are those of deviceManagementExportJob.
+var exportMembers = []member[exportView]{
+	told("id", textType, "The job's name: that of the report, and a GUID.", func(v *exportView) any { return v.job.ID }),
+	needed(one(given("reportName", textType, "The report.", func(v *exportView) any { return &v.Report }), reportNames()...)),
+	given("filter", nullable(textType), "Which rows: a filter over the report's columns.", func(v *exportView) any { return &v.Filter }),
+	given("search", nullable(textType), "Which rows: words that they have.", func(v *exportView) any { return &v.Search }),
+	given("select", textsType, "Which columns, in which order; none: all.", func(v *exportView) any { return &v.Select }),
+	one(given("format", enumType(reportFormat), "The form of the file in the archive.", func(v *exportView) any { return &v.Format }), reportForms()...),
+	given("snapshotId", nullable(textType), "There are no snapshots: a job tells the register as it was when the job was created.", func(v *exportView) any { return &v.snapshot }),
+	given("localizationType", enumType(reportWords), "Whether words for people stand beside the values, or in their place.", func(v *exportView) any { return &v.Localize }),
+	told("status", enumType(reportStatus), "How far the job is.", func(v *exportView) any { return v.status }),
+	told("url", nullable(textType), "Where the file is, for who has the URL, until the job expires.", func(v *exportView) any { return textOrNull(v.url) }),
+	told("requestDateTime", timeType, "When the job was created.", func(v *exportView) any { return timeText(v.job.Made) }),
+	told("expirationDateTime", timeType, "Until when the file can be read; the year 1 as long as there is none.", func(v *exportView) any { return v.expires }),
+}
+
+// reportForms are the formats that there are, of Intune's.
+func reportForms() (names []string) {
+	for _, form := range odata.ReportForms {
+		names = append(names, form.Name)
+	}
+	return names
+}
+
 // Members of Intune's enumerations.
 const (
 	asColumn   = "localizedValuesAsAdditionalColumn"
@@ -51,20 +85,14 @@ var localizations = []string{asColumn, inPlace}
 const neverBefore = "0001-01-01T00:00:00Z"
 
 func decodeExport(data []byte) (*exportRequest, error) {
-	in := &exportRequest{Format: odata.ReportForms[0].Name, Localize: asColumn}
-	snapshot := ""
-	err := odata.DecodeObject(data, "An export job", map[string]any{
-		"reportName": &in.Report, "filter": &in.Filter, "search": &in.Search, "select": &in.Select,
-		"format": &in.Format, "localizationType": &in.Localize, "snapshotId": &snapshot,
-		"id": nil, "status": nil, "url": nil, "requestDateTime": nil, "expirationDateTime": nil, // computed
-	})
-	if err != nil {
+	in := exportView{exportRequest: exportRequest{Format: odata.ReportForms[0].Name, Localize: asColumn}}
+	if err := odata.DecodeObject(data, "An export job", targets(exportMembers, &in)); err != nil {
 		return nil, err
 	}
-	if snapshot != "" {
+	if in.snapshot != "" {
 		return nil, certstate.Errorf(certstate.Invalid, "snapshotId", "There are no snapshots of reports here: leave snapshotId out, and the job tells the register as it is now.")
 	}
-	return in, in.check()
+	return &in.exportRequest, in.check()
 }
 
 // check finds what is wrong, and puts names into the spelling that they have.
@@ -76,7 +104,7 @@ func (in *exportRequest) check() error {
 	in.Report = report.Name
 	form := in.form()
 	if form == nil {
-		return certstate.Errorf(certstate.Invalid, "format", "The format '%s' is not one of csv, json.", in.Format)
+		return certstate.Errorf(certstate.Invalid, "format", "The format '%s' is not one of %s.", in.Format, strings.Join(reportForms(), ", "))
 	}
 	in.Format = form.Name
 	place := slices.IndexFunc(localizations, func(known string) bool { return strings.EqualFold(known, in.Localize) })
@@ -185,16 +213,7 @@ func (x *exchange) createExport() error {
 		return err
 	}
 	x.w.Header().Set("Location", x.root()+"/"+odata.JobPath(odata.ExportJobs, j.ID))
-	return x.job(http.StatusCreated, exportJobs, in.body(j, notStarted))
-}
-
-// body is the job as Intune writes it.
-func (in *exportRequest) body(j *store.Job, status string) map[string]any {
-	return map[string]any{
-		"id": j.ID, "reportName": in.Report, "filter": textOrNull(in.Filter), "search": textOrNull(in.Search), "select": slices.Concat([]string{}, in.Select),
-		"format": in.Format, "snapshotId": nil, "localizationType": in.Localize, "status": status, "url": nil,
-		"requestDateTime": timeText(j.Made), "expirationDateTime": neverBefore,
-	}
+	return x.job(http.StatusCreated, exportJobs, bodyOf(x, exportMembers, &exportView{exportRequest: *in, job: j, status: notStarted, expires: neverBefore}))
 }
 
 // export is the job with its URL, or failed, if the history it would be told from is
@@ -204,16 +223,16 @@ func (x *exchange) export(j *store.Job) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := x.s.cfg.Store.Kept(x.r.Context(), x.tenant, j.N); err != nil {
-		if certstate.ErrorCode(err) == certstate.Invalid { // it says since when
-			return in.body(j, failed), nil
-		}
+	view := exportView{exportRequest: *in, job: j, status: completed, expires: timeText(j.Until)}
+	switch err := x.s.cfg.Store.Kept(x.r.Context(), x.tenant, j.N); {
+	case certstate.ErrorCode(err) == certstate.Invalid: // it says since when
+		view.status, view.expires = failed, neverBefore
+	case err != nil:
 		return nil, err
+	default:
+		view.url = x.signedURL(odata.ExportJobs, exportFile, odata.DownloadToken, j.ID)
 	}
-	body := in.body(j, completed)
-	body["url"] = x.signedURL(odata.ExportJobs, exportFile, odata.DownloadToken, j.ID)
-	body["expirationDateTime"] = timeText(j.Until)
-	return body, nil
+	return bodyOf(x, exportMembers, &view), nil
 }
 
 // askedOf is what was asked for when the job was made.

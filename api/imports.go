@@ -20,15 +20,68 @@ import (
 // Import jobs bring a file in as the command does. The file is uploaded as to Graph's
 // upload sessions (upload.go); a server works on it then (intake.Worker).
 
-// importCounts are the members that say how far a job is.
-var importCounts = []string{"fileSize", "receivedBytes", "readBytes", "rowCount", "createdCount", "updatedCount", "presentCount", "rejectedCount", "authorityCount"}
+// importContext is where $metadata has import jobs: a name with a dot, as Graph's part
+// of the path needs it, is no navigation property's (CSDL §15.2).
+const importContext = own + "/" + odata.OwnImportJobs
+
+// importView is a job as it is told.
+type importView struct {
+	intake.Request
+	sessionView
+	far intake.Told
+}
+
+// importMembers are those of certstate.importJob.
+var importMembers = slices.Concat([]member[importView]{
+	told("id", textType, "The job's GUID.", func(v *importView) any { return v.job.ID }),
+	given("fileName", textType, "The file's name, by which a certificate's device may be named.", func(v *importView) any { return &v.FileName }),
+	one(given("format", textType, "The file's form.", func(v *importView) any { return &v.Format }), intake.Formats()...),
+	given("columns", textsType, "What columns of a CSV file are: HEADER=property; HEADER= leaves one out.", func(v *importView) any { return &v.Columns }),
+	given("update", flagType, "Records whose id is there take what the file says.", func(v *importView) any { return &v.Update }),
+	given("dryRun", flagType, "Nothing is written, and all is counted that would be.", func(v *importView) any { return &v.DryRun }),
+	given("device", nullable(textType), "The device that all certificates are on.", func(v *importView) any { return &v.Device }),
+	one(given("deviceFrom", textType, "Where a certificate's device is named.", func(v *importView) any { return &v.DeviceFrom }), intake.DeviceSources...),
+	one(given("upnFrom", textType, "Where a certificate's user principal name is.", func(v *importView) any { return &v.UPNFrom }), intake.UPNSources...),
+	given("authorities", flagType, "The certificates of authorities are brought in too.", func(v *importView) any { return &v.Authorities }),
+	given("reason", nullable(textType), "Why, for the records' history.", func(v *importView) any { return &v.Reason }),
+	told("status", enumType(reportStatus), "How far the job is.", func(v *importView) any { return statuses[v.job.Status] }),
+	told("error", nullable(textType), "Why the job failed.", func(v *importView) any { return textOrNull(v.far.Error) }),
+	told("createdDateTime", timeType, "When the job was created.", func(v *importView) any { return timeText(v.job.Made) }),
+	told("fileSize", nullable(numberType), "Octets of the file, once it is known.", func(v *importView) any { return numberOrNull(v.job.Size) }),
+	told("receivedBytes", numberType, "Octets of the file that are there.", func(v *importView) any { return v.job.Octets }),
+	told("readBytes", numberType, "Octets of the file that were read.", func(v *importView) any { return v.far.Read }),
+	told("rowCount", numberType, "Rows that were read.", func(v *importView) any { return v.far.Rows }),
+	told("createdCount", numberType, "Records that were created.", func(v *importView) any { return int64(v.far.Created) }),
+	told("updatedCount", numberType, "Records that were changed.", func(v *importView) any { return int64(v.far.Updated) }),
+	told("presentCount", numberType, "Rows whose record was there and says the same.", func(v *importView) any { return int64(v.far.Present) }),
+	told("rejectedCount", numberType, "Rows that were left out.", func(v *importView) any { return int64(v.far.Rejected) }),
+	told("authorityCount", numberType, "Certificates of authorities that were passed over.", func(v *importView) any { return int64(v.far.Authorities) }),
+}, within(sessionMembers, func(v *importView) *sessionView { return &v.sessionView }))
+
+// rejectMembers are those of certstate.reject.
+var rejectMembers = []member[intake.Rejected]{
+	told("file", nullable(textType), "The file in an archive.", func(r *intake.Rejected) any { return textOrNull(r.File) }),
+	told("line", nullable(numberType), "The line, from 1, if the file has lines.", func(r *intake.Rejected) any { return lineOrNull(r.Line) }),
+	told("place", nullable(textType), "Where in the file, for people.", func(r *intake.Rejected) any { return textOrNull(r.Place) }),
+	told("column", nullable(textType), "The column or property at fault.", func(r *intake.Rejected) any { return textOrNull(r.Column) }),
+	told("reason", textType, "Why the row was left out.", func(r *intake.Rejected) any { return r.Reason }),
+	told("cure", nullable(textType), "What would be right.", func(r *intake.Rejected) any { return textOrNull(r.Cure) }),
+}
+
+// lineOrNull is null where there are no lines.
+func lineOrNull(line int) any {
+	if line == 0 {
+		return nil
+	}
+	return int64(line)
+}
 
 func decodeImport(data []byte) (*intake.Request, error) {
-	in := intake.NewRequest()
-	if err := odata.DecodeObject(data, "An import job", in.Members()); err != nil {
+	in := importView{Request: *intake.NewRequest()}
+	if err := odata.DecodeObject(data, "An import job", targets(importMembers, &in)); err != nil {
 		return nil, err
 	}
-	return in, in.Check()
+	return &in.Request, in.Check()
 }
 
 func (x *exchange) createImport() error {
@@ -62,7 +115,7 @@ func (x *exchange) createImport() error {
 		return err
 	}
 	x.w.Header().Set("Location", x.root()+"/"+odata.JobPath(odata.ImportJobs, j.ID))
-	return x.job(http.StatusCreated, importJobs, body)
+	return x.job(http.StatusCreated, importContext, body)
 }
 
 // statuses are what a job is to clients, in Intune's words.
@@ -76,34 +129,14 @@ func (x *exchange) imported(j *store.Job) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	told := intake.ParseTold(j.Told)
-	body := uploadSession(j)
-	for name, from := range in.Members() {
-		switch from := from.(type) {
-		case *string:
-			body[name] = textOrNull(*from)
-		case *bool:
-			body[name] = *from
-		case *[]string:
-			body[name] = slices.Concat([]string{}, *from)
-		}
-	}
-	counts := []int64{j.Size, j.Octets, told.Read, told.Rows, int64(told.Created), int64(told.Updated), int64(told.Present), int64(told.Rejected), int64(told.Authorities)}
-	for i, name := range importCounts {
-		body[name] = counts[i]
-	}
-	if j.Size < 0 {
-		body[importCounts[0]] = nil
-	}
-	body["id"], body["status"], body["error"], body["createdDateTime"] = j.ID, statuses[j.Status], textOrNull(told.Error), timeText(j.Made)
-	body["uploadUrl"] = nil
+	view := importView{*in, sessionView{j, ""}, intake.ParseTold(j.Told)}
 	if j.Status == store.JobWaits && x.principal != nil && x.principal.May(auth.ReadWriteAll) {
-		body["uploadUrl"] = x.signedURL(odata.ImportJobs, importUpload, odata.UploadToken, j.ID)
+		view.url = x.uploadURL(j)
 	}
-	return body, nil
+	return bodyOf(x, importMembers, &view), nil
 }
 
-func (x *exchange) listImports() error { return x.listJobs(store.Import, importJobs, x.imported) }
+func (x *exchange) listImports() error { return x.listJobs(store.Import, importContext, x.imported) }
 
 func (x *exchange) getImport() error {
 	if _, err := odata.ParseQuery(x.r.URL.RawQuery, odata.FormatOption); err != nil {
@@ -117,7 +150,7 @@ func (x *exchange) getImport() error {
 	if err != nil {
 		return err
 	}
-	return x.job(http.StatusOK, importJobs, body)
+	return x.job(http.StatusOK, importContext, body)
 }
 
 func (x *exchange) deleteImport() error { return x.deleteJob(store.Import) }
@@ -145,9 +178,9 @@ func (x *exchange) rejected() error {
 		}
 	}
 	size := q.PageSize(0)
-	list, last := []json.RawMessage{}, after
-	err = x.s.cfg.Store.Rejects(x.r.Context(), x.tenant, x.key, after, size+1, func(no int, told string) error {
-		if list = append(list, json.RawMessage(told)); len(list) <= size {
+	list, last := []map[string]any{}, after
+	err = x.rejects(after, size+1, func(no int, r *intake.Rejected) error {
+		if list = append(list, bodyOf(x, rejectMembers, r)); len(list) <= size {
 			last = no
 		}
 		return nil
@@ -159,7 +192,18 @@ func (x *exchange) rejected() error {
 	if len(list) > size {
 		body["@odata.nextLink"] = x.link(odata.JobPath(odata.ImportJobs, x.key)+"/rejected", &q, odata.RejectPageToken, []byte(strconv.Itoa(last)))
 	}
-	return x.jobAs(http.StatusOK, x.root()+"/$metadata#"+odata.JobPath(odata.ImportJobs, x.key)+"/rejected", body)
+	return x.jobAs(http.StatusOK, x.root()+"/$metadata#Collection("+rejectType+")", body)
+}
+
+// rejects calls fn for what is kept of what the job left out, from the one after no on.
+func (x *exchange) rejects(no, limit int, fn func(no int, r *intake.Rejected) error) error {
+	return x.s.cfg.Store.Rejects(x.r.Context(), x.tenant, x.key, no, limit, func(no int, told string) error {
+		var r intake.Rejected
+		if err := json.Unmarshal([]byte(told), &r); err != nil {
+			return err
+		}
+		return fn(no, &r)
+	})
 }
 
 // rejectedLines answers with all that is kept of what was left out.
@@ -171,13 +215,7 @@ func (x *exchange) rejectedLines() error {
 	if err != nil {
 		return err
 	}
-	err = x.s.cfg.Store.Rejects(x.r.Context(), x.tenant, x.key, 0, store.JobRejects, func(_ int, told string) error {
-		var r intake.Rejected
-		if err := json.Unmarshal([]byte(told), &r); err != nil {
-			return err
-		}
-		return add(r)
-	})
+	err = x.rejects(0, store.JobRejects, func(_ int, r *intake.Rejected) error { return add(*r) })
 	if err != nil {
 		x.w.Header().Del("Content-Disposition")
 		return err

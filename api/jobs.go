@@ -30,7 +30,7 @@ func (x *exchange) signedJob(kind store.JobKind) (*store.Job, error) {
 	return j, err
 }
 
-// job answers with a job.
+// job answers with a job of a collection, named as $metadata has it.
 func (x *exchange) job(status int, collection string, body map[string]any) error {
 	return x.jobAs(status, x.root()+"/$metadata#"+collection+"/$entity", body)
 }
@@ -95,6 +95,14 @@ func textOrNull(text string) any {
 		return nil
 	}
 	return text
+}
+
+// numberOrNull is null for a number that is not known: below 0.
+func numberOrNull(n int64) any {
+	if n < 0 {
+		return nil
+	}
+	return n
 }
 
 func timeText(t edm.DateTimeOffset) string { return t.Text() }

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"certstate"
@@ -57,20 +58,27 @@ func (x *exchange) openAPI() error {
 // collection is not in it: it is contained in the singleton, not a child of the
 // entity container, and clients look the names up there.
 func (x *exchange) service() error {
-	return x.document(x.root()+"/$metadata", map[string]any{
-		"value": []map[string]string{{"name": singleton, "kind": "Singleton", "url": singleton}},
-	})
+	var list []map[string]string
+	for _, s := range atRoot() {
+		list = append(list, map[string]string{"name": s.pattern, "kind": "Singleton", "url": s.pattern})
+	}
+	return x.document(x.root()+"/$metadata", map[string]any{"value": list})
 }
 
-// singleton answers with deviceManagement, of which there is one in a tenant.
+// singleton answers with what a tenant has one of, such as deviceManagement.
 func (x *exchange) singleton() error {
-	body := map[string]any{"id": x.tenant.ID}
+	s := singletons[slices.IndexFunc(singletons, func(s single) bool { return s.pattern == x.route.pattern })]
+	body := map[string]any{entityKey: x.tenant.ID}
 	if x.rep.Level == odata.Full {
-		body["@odata.type"] = "#microsoft.graph." + singleton
-		body["@odata.id"] = x.root() + "/" + singleton
-		body[odata.Collection+"@odata.navigationLink"] = x.root() + "/" + collection
+		body["@odata.type"] = "#" + qualified(s.typ)
+		body["@odata.id"] = x.root() + "/" + s.pattern
+		for _, n := range navigation {
+			if n.owner == s.typ {
+				body[n.name+"@odata.navigationLink"] = x.root() + "/" + n.pattern
+			}
+		}
 	}
-	return x.document(x.root()+"/$metadata#"+singleton, body)
+	return x.document(x.root()+"/$metadata#"+s.context, body)
 }
 
 // document answers with a small JSON object.
@@ -104,70 +112,126 @@ func aliased(name string) string {
 	return name
 }
 
-func local(name string) string { return strings.TrimPrefix(name, graphNamespace+".") }
+// qualified is the reverse of aliased.
+func qualified(name string) string {
+	if local, ok := strings.CutPrefix(name, graphAlias+"."); ok {
+		return graphNamespace + "." + local
+	}
+	return name
+}
+
+// local is a qualified name without its namespace or alias.
+func local(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
+
+// isIn reports whether a qualified name is in a namespace.
+func isIn(namespace, name string) bool {
+	return strings.TrimSuffix(qualified(name), "."+local(name)) == namespace
+}
 
 // schema is the model of the service, in the words of Graph's CSDL where it has
 // them.
 func schema(repeats bool) *csdl.Document {
 	entity := csdl.Type{Name: aliased(certstate.TypeName)}
-	entities := csdl.Type{Name: entity.Name, Collection: true, Nullable: true}
+	entities := many(entity.Name)
 	graph := csdl.Schema{
 		Namespace: graphNamespace, Alias: graphAlias,
-		Enums: []csdl.Enum{enumeration(certstate.RevokeStatusType, local(certstate.RevokeStatusType.Name))},
-		Types: []csdl.Structured{
-			{Name: "entity", Abstract: true, Key: []string{certstate.Properties[0].Name}, Properties: structural(certstate.KeySet)},
+		Enums: enums(graphNamespace),
+		Types: append([]csdl.Structured{
+			{Name: "entity", Abstract: true, Key: []string{entityKey}, Properties: structural(certstate.KeySet)},
 			{Name: local(certstate.TypeName), Base: graphAlias + ".entity", Properties: structural(certstate.All &^ certstate.KeySet)},
-			{Name: singleton, Base: graphAlias + ".entity", Navigation: []csdl.Navigation{{Name: odata.Collection, Type: entities, Contained: true}}},
-		},
-		Container: &csdl.Container{Name: "GraphService", Singletons: []csdl.Parameter{{Name: singleton, Type: csdl.Type{Name: graphAlias + "." + singleton}}}},
+		}, structuredIn(graphNamespace)...),
+		Container: &csdl.Container{Name: "GraphService"},
+	}
+	for _, s := range atRoot() {
+		graph.Container.Singletons = append(graph.Container.Singletons, csdl.Parameter{Name: s.pattern, Type: csdl.Type{Name: s.typ}})
 	}
 	if bound("delta") != nil {
 		graph.Functions = []csdl.Function{{Name: "delta", Parameters: []csdl.Parameter{{Name: "bindingParameter", Type: entities}}, Result: entities}}
 	}
-	var own []csdl.Schema
-	if bound("history") != nil {
-		own = []csdl.Schema{ownSchema(entity, entities)}
+	graph.Annotations = append(described(), csdl.Annotated{Target: graphAlias + ".GraphService", Annotations: serviceCapabilities(repeats)})
+	for _, n := range navigation {
+		if about := n.capabilities(); about != nil {
+			graph.Annotations = append(graph.Annotations, csdl.Annotated{Target: n.owner + "/" + n.name, Annotations: about})
+		}
 	}
-	graph.Annotations = append(described(), csdl.Annotated{Target: graphAlias + ".GraphService", Annotations: serviceCapabilities(repeats)},
-		csdl.Annotated{Target: graphAlias + "." + singleton + "/" + odata.Collection, Annotations: capabilities()})
-	return &csdl.Document{References: vocabularies(), Schemas: append([]csdl.Schema{graph}, own...)}
+	return &csdl.Document{References: vocabularies(), Schemas: []csdl.Schema{graph, ownSchema(entity, entities)}}
 }
 
-// ownSchema is what Graph does not have: the history of a record, and registering
-// certificates. The image of
-// a record is a complex type with the record's properties, since a property
-// cannot be an entity, and Power Query's older engine does not read a navigation
-// property of a complex type.
+// ownSchema is what Graph does not have: the history of a record, registering
+// certificates, import jobs and live sources. The image of a record is a complex type
+// with the record's properties, since a property cannot be an entity, and Power
+// Query's older engine does not read a navigation property of a complex type.
 func ownSchema(entity, entities csdl.Type) csdl.Schema {
 	image := csdl.Type{Name: ownNamespace + ".image", Nullable: true}
-	text := csdl.Type{Name: "Edm.String"}
+	to := func(t csdl.Type) []csdl.Parameter { return []csdl.Parameter{{Name: "bindingParameter", Type: t}} }
 	return csdl.Schema{
 		Namespace: ownNamespace,
-		Enums:     []csdl.Enum{enumeration(certstate.FindingsType, strings.TrimPrefix(certstate.FindingsType.Name, ownNamespace+"."))},
-		Types: []csdl.Structured{
+		Enums:     enums(ownNamespace),
+		Types: append([]csdl.Structured{
 			{Name: "image", Complex: true, Properties: structural(certstate.All)},
 			{Name: "change", Complex: true, Properties: []csdl.Property{
-				{Name: "sequence", Type: csdl.Type{Name: "Edm.Int64"}},
-				{Name: "kind", Type: text},
-				{Name: "actor", Type: text},
-				{Name: "reason", Type: csdl.Type{Name: text.Name, Nullable: true}},
-				{Name: "at", Type: csdl.Type{Name: "Edm.DateTimeOffset"}, Precision: edm.Precision},
+				{Name: "sequence", Type: numberType},
+				{Name: "kind", Type: textType},
+				{Name: "actor", Type: textType},
+				{Name: "reason", Type: nullable(textType)},
+				{Name: "at", Type: timeType, Precision: edm.Precision},
 				{Name: "before", Type: image},
 				{Name: "after", Type: image},
 			}},
+		}, structuredIn(ownNamespace)...),
+		Functions: []csdl.Function{
+			{Name: "history", Parameters: to(entity), Result: csdl.Type{Name: ownNamespace + ".change", Collection: true}},
+			{Name: "rejected", Parameters: to(csdl.Type{Name: importJobType}), Result: csdl.Type{Name: rejectType, Collection: true}},
 		},
-		Functions: []csdl.Function{{Name: "history", Parameters: []csdl.Parameter{{Name: "bindingParameter", Type: entity}},
-			Result: csdl.Type{Name: ownNamespace + ".change", Collection: true}}},
-		Actions: []csdl.Function{{Name: "register", Parameters: []csdl.Parameter{{Name: "bindingParameter", Type: entities}, {Name: odata.StatesParameter, Type: entities}}, Result: entities}},
+		Actions: []csdl.Function{{Name: "register", Parameters: append(to(entities), csdl.Parameter{Name: odata.StatesParameter, Type: entities}), Result: entities}},
 	}
 }
 
-func enumeration(t *edm.EnumType, name string) csdl.Enum {
-	enum := csdl.Enum{Name: name, Flags: t.Flags}
-	for i, member := range t.Members {
-		enum.Members = append(enum.Members, csdl.EnumMember{Name: member, Value: t.ValueOf(i)})
+// structuredIn are the structures of a namespace, and the singletons that have but
+// navigation.
+func structuredIn(namespace string) (list []csdl.Structured) {
+	for i := range structures {
+		if isIn(namespace, structures[i].name) {
+			list = append(list, structures[i].structured())
+		}
 	}
-	return enum
+	return list
+}
+
+func (s *structure) structured() csdl.Structured {
+	t := csdl.Structured{Name: local(s.name), Complex: s.key == "", Navigation: navigations(s.name)}
+	switch s.key {
+	case "":
+	case entityKey:
+		t.Base = graphAlias + ".entity"
+	default:
+		t.Key = []string{s.key}
+	}
+	for _, p := range s.properties {
+		if p.name == entityKey && s.key == entityKey {
+			continue // the base has it
+		}
+		property := csdl.Property{Name: p.name, Type: p.typ}
+		if p.typ.Name == timeType.Name {
+			property.Precision = edm.Precision
+		}
+		t.Properties = append(t.Properties, property)
+	}
+	return t
+}
+
+func enums(namespace string) (list []csdl.Enum) {
+	for _, t := range enumerations {
+		if !isIn(namespace, t.Name) {
+			continue
+		}
+		enum := csdl.Enum{Name: local(t.Name), Flags: t.Flags}
+		for i, member := range t.Members {
+			enum.Members = append(enum.Members, csdl.EnumMember{Name: member, Value: t.ValueOf(i)})
+		}
+		list = append(list, enum)
+	}
+	return list
 }
 
 // structural lists the properties of a set.

@@ -3,6 +3,7 @@ package api
 import (
 	_ "embed"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,7 +11,6 @@ import (
 	"certstate"
 	"certstate/auth"
 	"certstate/edm"
-	"certstate/intake"
 	"certstate/odata"
 )
 
@@ -32,6 +32,8 @@ var operations = map[string]operation{
 	"GET " + metadata:        {"getMetadata", "The schema, in CSDL XML or, with $format=json, in CSDL JSON.", odata.FormatOption, nil, "", 200, "application/xml"},
 	"GET " + openAPI:         {"getOpenAPI", "This document.", odata.NoOptions, nil, "", 200, "object"},
 	"GET " + singleton:       {"getDeviceManagement", "The singleton that contains the records.", odata.FormatOption, nil, "", 200, "object"},
+	"GET " + reports:         {"getReports", "What contains the jobs that export reports.", odata.FormatOption, nil, "", 200, "object"},
+	"GET " + own:             {"getOwn", "What contains what Graph does not have: import jobs and live sources.", odata.FormatOption, nil, "", 200, "object"},
 	"GET " + collection:      {"listStates", "A page of the records that the options ask for, or with $format=csv or ndjson all of them.", odata.ListOptions, []string{"Prefer"}, "", 200, "page"},
 	"POST " + collection:     {"createState", "Create a record.", odata.WriteOptions, append([]string{"Prefer", reasonHeader}, repeatHeaders...), "record", 201, "record"},
 	"GET " + count:           {"countStates", "The number of records, in digits.", odata.CountOptions, nil, "", 200, "text/plain"},
@@ -233,7 +235,7 @@ func schemas() object {
 		properties[certstate.Properties[i].Name] = propertySchema(&certstate.Properties[i])
 	}
 	text := object{"type": "string"}
-	return object{
+	all := object{
 		"record": object{"type": "object", "title": local(certstate.TypeName), "properties": properties, "examples": []json.RawMessage{example}},
 		"page": object{"type": "object", "required": []string{"value"}, "properties": object{
 			"@odata.context":  text,
@@ -243,20 +245,10 @@ func schemas() object {
 		}},
 		"registration": object{"type": "object", "required": []string{odata.StatesParameter}, "properties": object{odata.StatesParameter: object{
 			"type": "array", "minItems": 1, "maxItems": maxRegistered, "items": reference("schemas", "record")}}},
-		"exportJob":                            exportSchema(),
-		"exportJobs":                           listOf("exportJob"),
-		"importJob":                            importSchema(),
-		"importJobs":                           listOf("importJob"),
-		"uploadSession":                        sessionSchema(),
-		"rejects":                              rejectsSchema(),
-		"source":                               sourceSchema(),
-		"sources":                              listOf("source"),
-		"gap":                                  gapSchema(),
-		"gaps":                                 listOf("gap"),
-		"batch":                                batchSchema("requests", []string{"id", "method", "url"}, object{"method": object{"enum": odata.BatchMethods}, "url": text, "dependsOn": object{"type": "array", "items": text}}),
-		"batchAnswer":                          batchSchema("responses", []string{"id", "status"}, object{"status": object{"type": "integer"}}),
-		local(certstate.RevokeStatusType.Name): object{"type": "string", "enum": certstate.RevokeStatusType.Members},
-		certstate.FindingsType.Name:            object{"type": "string", "description": "One or more of these, separated by commas: " + strings.Join(certstate.FindingsType.Members, ", ") + "."},
+		"batch":       batchSchema("requests", []string{"id", "method", "url"}, object{"method": object{"enum": odata.BatchMethods}, "url": text, "dependsOn": object{"type": "array", "items": text}}),
+		"batchAnswer": batchSchema("responses", []string{"id", "status"}, object{"status": object{"type": "integer"}}),
+		enumSchema(certstate.RevokeStatusType.Name): object{"type": "string", "enum": certstate.RevokeStatusType.Members},
+		enumSchema(certstate.FindingsType.Name):     object{"type": "string", "description": "One or more of these, separated by commas: " + strings.Join(certstate.FindingsType.Members, ", ") + "."},
 		"error": object{"type": "object", "required": []string{"error"}, "properties": object{"error": object{
 			"type": "object", "required": []string{"code", "message", "innerError"}, "properties": object{
 				"code": text, "message": text, "target": text,
@@ -264,7 +256,16 @@ func schemas() object {
 					"date": text, "request-id": object{"type": "string", "format": "uuid"}, "client-request-id": text}},
 			}}}},
 	}
+	for i := range structures {
+		if s := &structures[i]; s.properties != nil {
+			all[s.schema], all[s.schema+"s"] = s.object(), listOf(s.schema)
+		}
+	}
+	return all
 }
+
+// enumSchema is what an enumeration is called there.
+func enumSchema(name string) string { return strings.TrimPrefix(name, graphNamespace+".") }
 
 // batchSchema is that of a batch's requests or of its responses.
 func batchSchema(list string, required []string, properties object) object {
@@ -292,7 +293,7 @@ func propertySchema(p *certstate.Property) object {
 	case *edm.DateTimeOffset:
 		o["type"], o["format"] = "string", "date-time"
 	default: // an enumeration
-		o = reference("schemas", local(v.TypeName()))
+		o = reference("schemas", enumSchema(v.TypeName()))
 	}
 	if p.Is(certstate.Nullable) {
 		o["type"] = []any{o["type"], "null"}
@@ -307,89 +308,52 @@ func propertySchema(p *certstate.Property) object {
 	return o
 }
 
-// listOf is a collection that is answered whole.
+// listOf is a collection, or a page of one.
 func listOf(schema string) object {
 	return object{"type": "object", "required": []string{"value"}, "properties": object{
-		"@odata.context": object{"type": "string"}, "value": object{"type": "array", "items": reference("schemas", schema)}}}
+		"@odata.context": object{"type": "string"}, "@odata.nextLink": object{"type": "string", "format": "uri"},
+		"value": object{"type": "array", "items": reference("schemas", schema)}}}
 }
 
-func exportSchema() object {
-	text, choice := object{"type": []any{"string", "null"}}, func(members ...string) object { return object{"type": "string", "enum": members} }
-	computed := func(o object) object { o["readOnly"] = true; return o }
-	forms := []string{}
-	for _, form := range odata.ReportForms {
-		forms = append(forms, form.Name)
-	}
-	return object{"type": "object", "title": "deviceManagementExportJob", "required": []string{"reportName"}, "properties": object{
-		"id": computed(object{"type": "string"}), "reportName": choice(reportNames()...), "filter": text, "search": text,
-		"select": object{"type": "array", "items": object{"type": "string"}}, "format": choice(forms...),
-		"localizationType": choice(localizations...), "snapshotId": text,
-		"status": computed(choice(notStarted, inProgress, completed, failed)), "url": computed(object{"type": []any{"string", "null"}, "format": "uri"}),
-		"requestDateTime": computed(object{"type": "string", "format": "date-time"}), "expirationDateTime": computed(object{"type": "string", "format": "date-time"}),
-	}}
-}
-
-func importSchema() object {
-	text := object{"type": []any{"string", "null"}}
-	number := func() object { return object{"type": []any{"integer", "null"}, "minimum": 0, "readOnly": true} }
-	properties := sessionSchema()["properties"].(object)
-	for name, to := range intake.NewRequest().Members() {
-		switch to.(type) {
-		case *bool:
-			properties[name] = object{"type": "boolean"}
-		case *[]string:
-			properties[name] = object{"type": "array", "items": object{"type": "string"}}
-		default:
-			properties[name] = text
+// object is the structure in JSON Schema 2020-12.
+func (s *structure) object() object {
+	members, required := object{}, []string{}
+	for i := range s.properties {
+		p := &s.properties[i]
+		if members[p.name] = p.object(); p.required {
+			required = append(required, p.name)
 		}
 	}
-	for _, name := range importCounts {
-		properties[name] = number()
-	}
-	for _, name := range []string{"id", "error", "createdDateTime", "uploadUrl"} {
-		properties[name] = object{"type": []any{"string", "null"}, "readOnly": true}
-	}
-	properties["status"] = object{"type": "string", "enum": []string{notStarted, inProgress, completed, failed}, "readOnly": true}
-	return object{"type": "object", "properties": properties}
+	return object{"type": "object", "title": local(s.name), "required": required, "properties": members}
 }
 
-func sessionSchema() object {
-	return object{"type": "object", "properties": object{
-		"expirationDateTime": object{"type": "string", "format": "date-time", "readOnly": true},
-		"nextExpectedRanges": object{"type": "array", "items": object{"type": "string"}, "readOnly": true},
-	}}
+// formsOf are the types of properties in JSON Schema.
+var formsOf = map[string]object{
+	textType.Name:   {"type": "string"},
+	flagType.Name:   {"type": "boolean"},
+	numberType.Name: {"type": "integer", "format": "int64", "minimum": 0},
+	timeType.Name:   {"type": "string", "format": "date-time"},
 }
 
-func rejectsSchema() object {
-	text := object{"type": "string"}
-	return object{"type": "object", "required": []string{"value"}, "properties": object{
-		"@odata.context":  text,
-		"@odata.nextLink": object{"type": "string", "format": "uri"},
-		"value": object{"type": "array", "items": object{"type": "object", "required": []string{"reason"}, "properties": object{
-			"file": text, "line": object{"type": "integer"}, "place": text, "column": text, "reason": text, "cure": text}}},
-	}}
-}
-
-func sourceSchema() object {
-	return answered([]string{"id", "kind", "fault"}, []string{"createdDateTime", "lastSeenDateTime", "watermarkDateTime", "lastTriedDateTime"},
-		[]string{"knownCount", "notifiedCount", "gapCount", "unannouncedCount", "noLongerReportedCount"})
-}
-
-func gapSchema() object {
-	return answered([]string{"serialNumber", "certificateSha256Thumbprint", "recoveredBy", "issuedBy"}, []string{"issuedDateTime", "foundDateTime"}, nil)
-}
-
-// answered is the schema of what is only read, by the names of its members.
-func answered(texts, moments, numbers []string) object {
-	properties := object{}
-	for _, name := range texts {
-		properties[name] = object{"type": []any{"string", "null"}, "readOnly": true}
+func (p *property) object() object {
+	o := object{"type": "string"} // an enumeration
+	for _, t := range enumerations {
+		if aliased(t.Name) == p.typ.Name {
+			o["enum"] = t.Members
+		}
 	}
-	for _, name := range moments {
-		properties[name] = object{"type": []any{"string", "null"}, "format": "date-time", "readOnly": true}
+	maps.Copy(o, formsOf[p.typ.Name])
+	if p.choices != nil {
+		o["enum"] = p.choices
 	}
-	for _, name := range numbers {
-		properties[name] = object{"type": "integer", "minimum": 0, "readOnly": true}
+	if p.typ.Collection {
+		o = object{"type": "array", "items": o}
+	} else if p.typ.Nullable {
+		o["type"] = []any{o["type"], "null"}
 	}
-	return object{"type": "object", "properties": properties}
+	o["description"] = p.doc
+	if p.computed {
+		o["readOnly"] = true
+	}
+	return o
 }

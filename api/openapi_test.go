@@ -76,3 +76,41 @@ func TestOpenAPIIsTrue(t *testing.T) {
 		t.Errorf("only %d operations", len(seen))
 	}
 }
+
+// All that the document refers to is in it.
+func TestOpenAPIResolves(t *testing.T) {
+	var doc map[string]any
+	if err := json.Unmarshal(fetch(t, start(t), "/beta/openapi.json"), &doc); err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	var walk func(value any)
+	walk = func(value any) {
+		switch v := value.(type) {
+		case []any:
+			for _, item := range v {
+				walk(item)
+			}
+		case map[string]any:
+			for _, member := range v {
+				walk(member)
+			}
+			to, isReference := v["$ref"].(string)
+			if !isReference {
+				return
+			}
+			at := any(doc)
+			for step := range strings.SplitSeq(strings.TrimPrefix(to, "#/"), "/") {
+				here, _ := at.(map[string]any)
+				at = here[step]
+			}
+			if found++; at == nil {
+				t.Errorf("%s is not there", to)
+			}
+		}
+	}
+	walk(doc)
+	if found < 100 {
+		t.Errorf("only %d references", found)
+	}
+}

@@ -41,7 +41,8 @@ const (
 	history    = odata.CanonicalPath + "/{id}/certstate.history()"
 	batch      = "$batch"
 
-	exportJobs = odata.Singleton + "/" + odata.Reports + "/" + odata.ExportJobs
+	reports    = odata.Singleton + "/" + odata.Reports
+	exportJobs = reports + "/" + odata.ExportJobs
 	exportJob  = exportJobs + "/{id}"
 	exportFile = exportJob + "/certstate.file()"
 
@@ -50,7 +51,8 @@ const (
 	importUpload   = importJob + "/upload"
 	importRejected = importJob + "/rejected"
 
-	sources = odata.Own + "/" + odata.Sources // live sources, which Graph does not have
+	own     = odata.Own // what Graph does not have
+	sources = odata.Own + "/" + odata.Sources
 	source  = sources + "/{id}"
 	gaps    = source + "/gaps"
 )
@@ -60,6 +62,8 @@ var routes = []route{
 	{metadata, http.MethodGet, anyone, true, 0, (*exchange).metadata},
 	{openAPI, http.MethodGet, anyone, true, 0, (*exchange).openAPI},
 	{singleton, http.MethodGet, canRead, false, 0, (*exchange).singleton},
+	{reports, http.MethodGet, canRead, false, 0, (*exchange).singleton},
+	{own, http.MethodGet, canRead, false, 0, (*exchange).singleton},
 	{collection, http.MethodGet, canRead, false, 0, (*exchange).list},
 	{collection, http.MethodPost, canWrite, false, maxBody, (*exchange).create},
 	{count, http.MethodGet, canRead, true, 0, (*exchange).count},
@@ -91,8 +95,15 @@ var routes = []route{
 // roots are the resources one segment below the version root.
 var roots = []string{metadata, openAPI, singleton}
 
-// jobFunctions are what is bound to a job.
-var jobFunctions = []string{exportFile, importUpload, importRejected}
+// jobFunctions are what is bound to a job, by the names it is called by.
+var jobFunctions = []struct {
+	pattern string
+	names   []string
+}{
+	{exportFile, []string{"certstate.file"}},
+	{importUpload, []string{"upload"}},
+	{importRejected, []string{"rejected", "certstate.rejected"}},
+}
 
 func (rt *route) anonymous() bool { return rt.permissions == nil }
 
@@ -181,6 +192,8 @@ func resource(p odata.Path) (pattern, key string, err error) {
 		return roots[root], "", nil
 	case roots[root] == singleton && strings.EqualFold(p.Segments[1], odata.ImportJobs):
 		return jobResource(importJobs, p.Segments[2:])
+	case len(p.Segments) == 2 && strings.EqualFold(strings.Join(p.Segments, "/"), reports):
+		return reports, "", nil
 	case roots[root] != singleton || !strings.EqualFold(p.Segments[1], odata.Collection):
 		return "", "", noSegment(p.Segments[1])
 	}
@@ -211,8 +224,12 @@ func isExport(segments []string) bool {
 func ownResource(segments []string) (pattern, key string, err error) {
 	n := len(segments)
 	switch {
-	case n == 1 || !strings.EqualFold(segments[1], odata.Sources):
-		return "", "", noSegment(segments[min(n-1, 1)])
+	case n == 1:
+		return own, "", nil
+	case strings.EqualFold(segments[1], odata.OwnImportJobs):
+		return jobResource(importJobs, segments[2:])
+	case !strings.EqualFold(segments[1], odata.Sources):
+		return "", "", noSegment(segments[1])
 	case n == 2:
 		return sources, "", nil
 	case n == 3:
@@ -231,10 +248,9 @@ func jobResource(jobs string, rest []string) (pattern, key string, err error) {
 	case 1:
 		return jobs + "/{id}", rest[0], nil
 	case 2:
-		for _, pattern := range jobFunctions {
-			of, function, _ := strings.Cut(pattern, "/{id}/")
-			if of == jobs && isFunction(rest[1], strings.TrimSuffix(function, "()")) {
-				return pattern, rest[0], nil
+		for _, fn := range jobFunctions {
+			if strings.HasPrefix(fn.pattern, jobs) && isFunction(rest[1], fn.names...) {
+				return fn.pattern, rest[0], nil
 			}
 		}
 	}

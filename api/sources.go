@@ -19,7 +19,7 @@ func (x *exchange) listSources() error {
 	}
 	bodies := make([]map[string]any, len(list))
 	for i := range list {
-		bodies[i] = x.sourceBody(&list[i])
+		bodies[i] = bodyOf(x, sourceMembers, &list[i])
 	}
 	return x.document(x.root()+"/$metadata#"+sources, map[string]any{"value": bodies})
 }
@@ -32,16 +32,33 @@ func (x *exchange) getSource() error {
 	if err != nil {
 		return err
 	}
-	return x.document(x.root()+"/$metadata#"+sources+"/$entity", x.sourceBody(&src))
+	return x.document(x.root()+"/$metadata#"+sources+"/$entity", bodyOf(x, sourceMembers, &src))
 }
 
-// sourceBody is a source in JSON; a time that has not been is null.
-func (x *exchange) sourceBody(src *store.Source) map[string]any {
-	return map[string]any{
-		"id": src.Name, "kind": src.Kind, "createdDateTime": moment(src.Created),
-		"lastSeenDateTime": moment(src.Seen), "watermarkDateTime": moment(src.Watermark), "lastTriedDateTime": moment(src.Tried), "fault": orNull(src.Fault),
-		"knownCount": src.Known(), "notifiedCount": src.Notified, "gapCount": src.Recovered, "unannouncedCount": src.Unannounced, "noLongerReportedCount": src.Gone,
-	}
+// sourceMembers are those of certstate.source.
+var sourceMembers = []member[store.Source]{
+	told("id", textType, "The source's name.", func(s *store.Source) any { return s.Name }),
+	told("kind", textType, "What it is, such as step-ca.", func(s *store.Source) any { return s.Kind }),
+	told("createdDateTime", nullable(timeType), "When it was added.", func(s *store.Source) any { return moment(s.Created) }),
+	told("lastSeenDateTime", nullable(timeType), "When it last told anything.", func(s *store.Source) any { return moment(s.Seen) }),
+	told("watermarkDateTime", nullable(timeType), "All that it had by then is known here.", func(s *store.Source) any { return moment(s.Watermark) }),
+	told("lastTriedDateTime", nullable(timeType), "When its database was last read, or tried to be.", func(s *store.Source) any { return moment(s.Tried) }),
+	told("fault", nullable(textType), "Why that failed.", func(s *store.Source) any { return textOrNull(s.Fault) }),
+	told("knownCount", numberType, "Certificates that are known of it.", func(s *store.Source) any { return s.Known() }),
+	told("notifiedCount", numberType, "Those that it told of by itself.", func(s *store.Source) any { return s.Notified }),
+	told("gapCount", numberType, "Those that it should have told of, and did not.", func(s *store.Source) any { return s.Recovered }),
+	told("unannouncedCount", numberType, "Those that it tells nobody of.", func(s *store.Source) any { return s.Unannounced }),
+	told("noLongerReportedCount", numberType, "Those that it has no more.", func(s *store.Source) any { return s.Gone }),
+}
+
+// gapMembers are those of certstate.gap.
+var gapMembers = []member[store.Gap]{
+	told("serialNumber", textType, "The certificate's serial number, as the source writes it.", func(g *store.Gap) any { return g.Key }),
+	told("certificateSha256Thumbprint", nullable(textType), "Its SHA-256, if a record was made of it.", func(g *store.Gap) any { return textOrNull(g.SHA256) }),
+	told("issuedDateTime", nullable(timeType), "When it was issued.", func(g *store.Gap) any { return moment(g.Issued) }),
+	told("foundDateTime", nullable(timeType), "When it was found.", func(g *store.Gap) any { return moment(g.Found) }),
+	told("recoveredBy", textType, "What found it.", func(*store.Gap) any { return "reconcile" }),
+	told("issuedBy", nullable(textType), "The provisioner that issued it.", func(g *store.Gap) any { return textOrNull(g.Origin) }),
 }
 
 func moment(at edm.DateTimeOffset) any {
@@ -49,13 +66,6 @@ func moment(at edm.DateTimeOffset) any {
 		return nil
 	}
 	return at.Text()
-}
-
-func orNull(text string) any {
-	if text == "" {
-		return nil
-	}
-	return text
 }
 
 // listGaps answers with a page of the certificates that a source should have told of
@@ -89,7 +99,7 @@ func (x *exchange) listGaps() error {
 		body["@odata.nextLink"] = next
 	}
 	if x.rep.Level != odata.None {
-		body["@odata.context"] = x.root() + "/$metadata#" + sources + "/" + x.key + "/gaps"
+		body["@odata.context"] = x.root() + "/$metadata#" + odata.SourcePath(x.key) + "/gaps"
 	}
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -103,8 +113,7 @@ func (x *exchange) gaps(q *odata.Query, after string) (list []map[string]any, ne
 	list = []map[string]any{}
 	err = x.s.cfg.Store.Gaps(x.r.Context(), x.tenant, x.key, after, q.PageSize(0)+1, func(g store.Gap) error {
 		if len(list) < q.PageSize(0) {
-			list = append(list, map[string]any{"serialNumber": g.Key, "certificateSha256Thumbprint": orNull(g.SHA256), "issuedDateTime": moment(g.Issued),
-				"foundDateTime": moment(g.Found), "recoveredBy": "reconcile", "issuedBy": orNull(g.Origin)})
+			list = append(list, bodyOf(x, gapMembers, &g))
 			after = g.Key
 			return nil
 		}

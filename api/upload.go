@@ -26,17 +26,33 @@ const (
 	uploadPatience = time.Minute
 )
 
-// uploadSession is what Graph's resource of that name says of a job.
-func uploadSession(j *store.Job) map[string]any {
-	ranges := []string{}
-	if j.Status == store.JobWaits {
-		ranges = append(ranges, fmt.Sprintf("%d-", j.Octets))
-	}
-	return map[string]any{"expirationDateTime": timeText(j.Until), "nextExpectedRanges": ranges}
+// sessionView is the upload of a job as it is told.
+type sessionView struct {
+	job *store.Job
+	url string // "": nobody is told
 }
 
-func sessionContext(x *exchange) string {
-	return x.root() + "/$metadata#" + graphNamespace + ".uploadSession"
+// sessionMembers are those of Graph's uploadSession.
+var sessionMembers = []member[sessionView]{
+	told("expirationDateTime", nullable(timeType), "Until when the job waits for its file, or is told of.", func(v *sessionView) any { return timeText(v.job.Until) }),
+	told("nextExpectedRanges", textsType, "What is expected next: FROM-; nothing once the file is there.", func(v *sessionView) any { return expected(v.job) }),
+	told("uploadUrl", nullable(textType), "Where the file goes, for who has the URL.", func(v *sessionView) any { return textOrNull(v.url) }),
+}
+
+func expected(j *store.Job) []string {
+	if j.Status != store.JobWaits {
+		return []string{}
+	}
+	return []string{fmt.Sprintf("%d-", j.Octets)}
+}
+
+func (x *exchange) uploadURL(j *store.Job) string {
+	return x.signedURL(odata.ImportJobs, importUpload, odata.UploadToken, j.ID)
+}
+
+// session answers with how far an upload is, to who has its URL.
+func (x *exchange) session(status int, j *store.Job) error {
+	return x.jobAs(status, x.root()+"/$metadata#"+graphNamespace+".uploadSession", bodyOf(x, sessionMembers, &sessionView{j, x.uploadURL(j)}))
 }
 
 func (x *exchange) uploadSession() error {
@@ -44,7 +60,7 @@ func (x *exchange) uploadSession() error {
 	if err != nil {
 		return err
 	}
-	return x.jobAs(http.StatusOK, sessionContext(x), uploadSession(j))
+	return x.session(http.StatusOK, j)
 }
 
 // upload takes a range, and answers with what is expected next, or with the job once
@@ -71,14 +87,14 @@ func (x *exchange) upload() error {
 	}
 	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(uploadPatience)) // an answer in memory has none
 	if j.Status == store.JobWaits {
-		return x.jobAs(http.StatusAccepted, sessionContext(x), uploadSession(j))
+		return x.session(http.StatusAccepted, j)
 	}
 	body, err := x.imported(j)
 	if err != nil {
 		return err
 	}
 	x.w.Header().Set("Location", x.root()+"/"+odata.JobPath(odata.ImportJobs, j.ID))
-	return x.job(http.StatusCreated, importJobs, body)
+	return x.job(http.StatusCreated, importContext, body)
 }
 
 // byteRange is a part of a file.

@@ -39,14 +39,6 @@ const (
 	maxColumns  = 100
 )
 
-// Members are those that a client may give, with where their values go.
-func (r *Request) Members() map[string]any {
-	return map[string]any{
-		"fileName": &r.FileName, "format": &r.Format, "columns": &r.Columns, "update": &r.Update, "dryRun": &r.DryRun,
-		"device": &r.Device, "deviceFrom": &r.DeviceFrom, "upnFrom": &r.UPNFrom, "authorities": &r.Authorities, "reason": &r.Reason,
-	}
-}
-
 // Check finds what is wrong, with the member at fault as the error's target.
 func (r *Request) Check() error {
 	for _, choice := range []struct {

@@ -17,14 +17,16 @@ const (
 	// Reports, ExportJobs and ImportJobs name where jobs are.
 	Reports    = "reports"
 	ExportJobs = "exportJobs"
-	ImportJobs = "certstate.importJobs"
-	// Own is the root of what Graph does not have, and Sources names live sources there.
-	Own     = "certstate"
-	Sources = "sources"
+	ImportJobs = Own + "." + OwnImportJobs
+	// Own is the root of what Graph does not have: OwnImportJobs names the import jobs
+	// there, and Sources live sources.
+	Own           = "certstate"
+	OwnImportJobs = "importJobs"
+	Sources       = "sources"
 )
 
 // keyedNames are those that a key in parentheses may follow.
-var keyedNames = []string{Collection, ExportJobs, ImportJobs, Sources}
+var keyedNames = []string{Collection, ExportJobs, ImportJobs, OwnImportJobs, Sources}
 
 // Versions are the version roots there are. The records are below the first.
 var Versions = []string{"beta", "v1.0"}
@@ -96,6 +98,9 @@ func JobPath(collection, id string) string {
 	}
 	return keyPath(Singleton+"/"+collection, id)
 }
+
+// SourcePath is the same of a live source.
+func SourcePath(name string) string { return keyPath(Own+"/"+Sources, name) }
 
 func keyPath(collection, key string) string {
 	return collection + "('" + url.PathEscape(strings.ReplaceAll(key, "'", "''")) + "')"

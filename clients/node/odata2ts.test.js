@@ -103,3 +103,20 @@ test('an error of a query', async () => {
   await assert.rejects(all.query((builder, s) => builder.filter(s.certificateKeyUsages.divide(0).gt(1))),
     (err) => err.status === 400 && /OData server responded with error: .*zero/.test(err.message));
 });
+
+test('jobs and sources are where the metadata has them', async (t) => {
+  const client = new FetchClient({ headers: { Authorization: `Bearer ${await tokens(apps.writer)()}` } });
+  const root = new Service(client, service);
+  const { data: job } = await root.certstate().importJobs().create({ fileName: 'odata2ts.p12', dryRun: true });
+  const one = root.certstate().importJobs(job.id);
+  t.after(() => one.delete().catch(() => {}));
+  assert.deepEqual([job.fileName, job.dryRun], ['odata2ts.p12', true]);
+  assert.equal((await one.query()).data.status, 'notStarted');
+  assert.deepEqual((await one.rejected()).data.value, []);
+  assert.equal((await one.delete()).status, 204);
+
+  const reports = root.deviceManagement().reports();
+  const { data: report } = await reports.exportJobs().create({ reportName: 'AllDeviceCertificates', format: 'json' });
+  assert.equal((await reports.exportJobs(report.id).query()).data.status, 'completed');
+  assert.deepEqual((await root.certstate().sources().query()).data.value, []);
+});
