@@ -27,7 +27,7 @@ func vocabularies() (list []csdl.Reference) {
 }
 
 // described says of each property what it is, and of some that the register
-// sets them.
+// sets them, or tells nobody.
 func described() (list []csdl.Annotated) {
 	for i := range certstate.Properties {
 		p := &certstate.Properties[i]
@@ -59,6 +59,9 @@ func (p *property) annotations() []csdl.Annotation {
 	about := []csdl.Annotation{{Term: coreV1 + ".Description", Value: doc}}
 	if p.computed {
 		about = append(about, csdl.Annotation{Term: coreV1 + ".Computed", Value: true})
+	}
+	if p.secret {
+		about = append(about, csdl.Annotation{Term: coreV1 + ".Permissions", Value: csdl.Member(coreV1 + ".Permission/Write")})
 	}
 	return about
 }

@@ -43,6 +43,7 @@ var importMembers = slices.Concat([]member[importView]{
 	one(given("deviceFrom", textType, "Where a certificate's device is named.", func(v *importView) any { return &v.DeviceFrom }), intake.DeviceSources...),
 	one(given("upnFrom", textType, "Where a certificate's user principal name is.", func(v *importView) any { return &v.UPNFrom }), intake.UPNSources...),
 	given("authorities", flagType, "The certificates of authorities are brought in too.", func(v *importView) any { return &v.Authorities }),
+	secretly("password", nullable(textType), "The password of PKCS#12 files. It is never told, and forgotten when the job ends.", func(v *importView) any { return &v.Password }),
 	given("reason", nullable(textType), "Why, for the records' history.", func(v *importView) any { return &v.Reason }),
 	told("status", enumType(reportStatus), "How far the job is.", func(v *importView) any { return statuses[v.job.Status] }),
 	told("error", nullable(textType), "Why the job failed.", func(v *importView) any { return textOrNull(v.far.Error) }),
@@ -106,7 +107,7 @@ func (x *exchange) createImport() error {
 	if err != nil {
 		return err
 	}
-	j := &store.Job{ID: uuid.NewString(), Kind: store.Import, Actor: by.Actor, Asked: string(asked)}
+	j := &store.Job{ID: uuid.NewString(), Kind: store.Import, Actor: by.Actor, Asked: string(asked), Secret: in.Password}
 	if err := x.s.cfg.Store.AddJob(x.r.Context(), x.tenant, j); err != nil {
 		return err
 	}

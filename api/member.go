@@ -13,6 +13,7 @@ type property struct {
 	typ      csdl.Type
 	doc      string
 	computed bool     // the register sets it
+	secret   bool     // it is taken, and never told
 	required bool     // who creates the resource gives it
 	choices  []string // its values, if they are fewer than its type's
 }
@@ -47,6 +48,11 @@ func given[T any](name string, typ csdl.Type, doc string, give func(*T) any) mem
 		}
 		return nil
 	}}
+}
+
+// secretly is a member that a client may give, and nobody is told.
+func secretly[T any](name string, typ csdl.Type, doc string, give func(*T) any) member[T] {
+	return member[T]{property: property{name: name, typ: typ, doc: doc, secret: true}, give: give}
 }
 
 // needed is a member without which nothing is created.
@@ -86,6 +92,9 @@ func targets[T any](members []member[T], v *T) map[string]any {
 func bodyOf[T any](x *exchange, members []member[T], v *T) map[string]any {
 	body := map[string]any{}
 	for _, m := range members {
+		if m.secret {
+			continue
+		}
 		value := m.tell(v)
 		if n, ok := value.(int64); ok && x.rep.IEEE754 { // OData JSON §3.2
 			value = strconv.FormatInt(n, 10)

@@ -355,5 +355,8 @@ func (p *property) object() object {
 	if p.computed {
 		o["readOnly"] = true
 	}
+	if p.secret {
+		o["writeOnly"] = true
+	}
 	return o
 }

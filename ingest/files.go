@@ -27,9 +27,11 @@ var Limits = []*certificate.Limit{&LimitFile, &LimitCertificates, &LimitIteratio
 // file, and never hold any of it.
 var (
 	ErrPrivateKey     = errors.New("a private key: the register takes none, and has not kept it; send the certificate alone, and treat a key that was sent as known to others")
-	ErrPassword       = errors.New("the PKCS#12 file does not open with this password")
 	ErrNoCertificates = errors.New("no certificate: PEM, DER, PKCS#7, PKCS#12 and base64 of these are read")
 )
+
+// ErrPassword is the fault of a PKCS#12 file whose password was not given, or another.
+var ErrPassword error = &Fault{Reason: "the PKCS#12 file does not open with this password", Cure: "give the file's own with --password-file"}
 
 // NotCertificateError names what was found in a certificate's place.
 type NotCertificateError struct {

@@ -20,6 +20,7 @@ type Request struct {
 	UPNFrom     string   `json:"upnFrom"`    // of [UPNSources]
 	Authorities bool     `json:"authorities"`
 	Reason      string   `json:"reason"`
+	Password    string   `json:"-"` // of PKCS#12 files; it is the job's secret, and no part of what is told of it
 }
 
 // NewRequest is one that says nothing yet.
@@ -37,6 +38,7 @@ var (
 const (
 	maxFileName = 255
 	maxColumns  = 100
+	maxPassword = 1024
 )
 
 // Check finds what is wrong, with the member at fault as the error's target.
@@ -55,6 +57,9 @@ func (r *Request) Check() error {
 	if len(r.Columns) > maxColumns {
 		return certstate.Errorf(certstate.Invalid, "columns", "There are more than %d columns.", maxColumns)
 	}
+	if len(r.Password) > maxPassword {
+		return certstate.Errorf(certstate.Invalid, "password", "The password has more than %d bytes: give the one of the PKCS#12 files.", maxPassword)
+	}
 	if _, err := ParseColumns("columns", r.Columns); err != nil {
 		return certstate.Errorf(certstate.Invalid, "columns", "%s.", strings.TrimRight(err.Error(), "?."))
 	}
@@ -66,7 +71,7 @@ func (r *Request) settings(actor string) (Settings, error) {
 	columns, err := ParseColumns("columns", r.Columns)
 	return Settings{
 		Format: r.Format, Columns: columns, Update: r.Update, Dry: r.DryRun,
-		Naming:     ingest.Naming{Device: r.Device, From: r.DeviceFrom, UPN: r.UPNFrom == UPNSources[0], Authorities: r.Authorities},
+		Naming:     ingest.Naming{Device: r.Device, From: r.DeviceFrom, UPN: r.UPNFrom == UPNSources[0], Authorities: r.Authorities, Password: r.Password},
 		By:         certstate.Cause{Actor: actor, Reason: r.Reason},
 		UpdateCure: "a job with update has it take what the file says",
 	}, err

@@ -173,6 +173,9 @@ func (w *Worker) bring(ctx context.Context, work *store.Work, r *report) (err er
 	if err := json.Unmarshal([]byte(work.Job.Asked), in); err != nil {
 		return err
 	}
+	if in.Password, err = w.Store.JobSecret(ctx, work); err != nil {
+		return err
+	}
 	set, err := in.settings(work.Job.Actor)
 	if err != nil {
 		return err
@@ -212,7 +215,7 @@ func whatFailed(err error) string {
 // members are the request's members by the flags of the command that what is read
 // names in cures.
 var members = strings.NewReplacer("--column ", "columns ", "--device-from", "deviceFrom", "--device", "device", "--authorities", "authorities",
-	"--upn-from", "upnFrom", "--password-file", "certstate import --password-file", "--format", "format", "--dry-run", "dryRun", "--update", "update")
+	"--upn-from", "upnFrom", "--password-file", "password", "--format", "format", "--dry-run", "dryRun", "--update", "update")
 
 // forPeople is a text for who asked over HTTP. What may be a private key is no part of it.
 func forPeople(text string) string {

@@ -36,7 +36,7 @@ func observe(s *certstate.State, stated certstate.Set, facts *certificate.Facts)
 	case errors.Is(err, certificate.ErrNotCertificate) && certificate.Shaped([]byte(s.Certificate.Octets)):
 		certificate.Name(s)
 	case errors.Is(err, certificate.ErrNotCertificate): // it may be a private key: it is not kept
-		return certstate.Errorf(certstate.Invalid, "certificate", "'certificate' is no X.509 certificate in DER: send the octets between the lines of its PEM file. What was sent was not kept.")
+		return certstate.Errorf(certstate.Invalid, "certificate", "'certificate' is no X.509 certificate in DER: send the octets between the lines of its PEM file; files of other forms come in by import jobs. What was sent was not kept.")
 	default:
 		return certstate.Errorf(certstate.Invalid, "certificate", "The certificate cannot be kept: %s.", err)
 	}

@@ -107,10 +107,10 @@ test('an error of a query', async () => {
 test('jobs and sources are where the metadata has them', async (t) => {
   const client = new FetchClient({ headers: { Authorization: `Bearer ${await tokens(apps.writer)()}` } });
   const root = new Service(client, service);
-  const { data: job } = await root.certstate().importJobs().create({ fileName: 'odata2ts.p12', dryRun: true });
+  const { data: job } = await root.certstate().importJobs().create({ fileName: 'odata2ts.p12', dryRun: true, password: 'kept to itself' });
   const one = root.certstate().importJobs(job.id);
   t.after(() => one.delete().catch(() => {}));
-  assert.deepEqual([job.fileName, job.dryRun], ['odata2ts.p12', true]);
+  assert.deepEqual([job.fileName, job.dryRun, job.password], ['odata2ts.p12', true, undefined]);
   assert.equal((await one.query()).data.status, 'notStarted');
   assert.deepEqual((await one.rejected()).data.value, []);
   assert.equal((await one.delete()).status, 204);
