@@ -11,8 +11,10 @@ import (
 
 var powerCuts = flag.Int("power-cuts", 60, "power cuts of TestPowerCuts")
 
-// rigs is how many disks lose their power side by side.
-const rigs = 4
+const (
+	rigs     = 4  // disks that lose their power side by side
+	cutsEach = 15 // power cuts that a disk sees: it is small, and judging takes the longer the more was done
+)
 
 // The power of the disk goes while clients write. What was acknowledged before it
 // went is there when it is back, and nothing is there by half.
@@ -20,7 +22,9 @@ func TestPowerCuts(t *testing.T) {
 	for n := range rigs {
 		t.Run(fmt.Sprint("rig ", n), func(t *testing.T) {
 			t.Parallel()
-			cutPower(t, (*powerCuts+n)/rigs)
+			for left := (*powerCuts + n) / rigs; left > 0; left -= cutsEach {
+				cutPower(t, min(left, cutsEach))
+			}
 		})
 	}
 }
