@@ -230,6 +230,9 @@ func ready(in *certstate.State, facts *certificate.Facts) error {
 }
 
 func (tx *tx) create(t Tenant, st *certstate.State, by certstate.Cause) error {
+	if _, err := tx.head(t); err != nil { // nobody else gives its certificate to a device meanwhile
+		return err
+	}
 	if err := tx.findShared(t, st, certstate.All); err != nil {
 		return err
 	}
