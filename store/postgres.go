@@ -23,7 +23,7 @@ import (
 
 // postgres is PostgreSQL and what speaks its protocol and SQL.
 var postgres = dialect{
-	name: "PostgreSQL", schemes: []string{"postgres", "postgresql"}, open: openPostgresStore, openReplica: openPostgresReplica, fault: postgresFault,
+	name: "PostgreSQL", schemes: []string{"postgres", "postgresql"}, open: openPostgresStore, openReplica: openPostgresReplica, background: (*Store).analyzeGrown, fault: postgresFault,
 	rebind:    func(text string) string { return text },
 	argument:  postgresArgument,
 	integer:   func(n int64) string { return "CAST(" + strconv.FormatInt(n, 10) + " AS bigint)" },

@@ -59,6 +59,9 @@ type Store struct {
 	probing   time.Duration         // probeEvery, which tests set
 	unwritten atomic.Pointer[fault] // why changes are refused, nil while they are taken
 	unread    atomic.Pointer[fault] // set once a read found the file damaged
+
+	grown   atomic.Int64 // changes since it was last looked which tables have grown (analyze.go)
+	foreign sync.Once    // says that they are another's
 }
 
 // Options say how a database is opened.

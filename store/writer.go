@@ -214,6 +214,7 @@ func (w *writer) attempt(ctx context.Context, batch []*job) (answers []error, er
 	for part, h := range tx.heads {
 		if h.changed {
 			w.store.taking()
+			w.store.grown.Add(h.n - h.began)
 		}
 		if f := w.store.fresh.Load(); f != nil {
 			f.at[part] = h.n
