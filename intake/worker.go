@@ -61,10 +61,12 @@ func (w *Worker) Run(ctx context.Context) {
 	defer w.wg.Wait()
 	tick := time.NewTicker(w.Poll)
 	defer tick.Stop()
-	for {
-		if err := w.look(ctx); err != nil && ctx.Err() == nil {
-			w.Log.Warn("import jobs were not looked for", "error", err)
+	for blind := false; ; {
+		err := w.look(ctx)
+		if err != nil && !blind && ctx.Err() == nil {
+			w.Log.Warn("import jobs are not looked for until the register can be read and written", "error", err)
 		}
+		blind = err != nil
 		select {
 		case <-ctx.Done():
 			return

@@ -106,6 +106,21 @@ func TestWorkerGivesUp(t *testing.T) {
 	}
 }
 
+// A worker that cannot look for jobs says so once, however often it tries.
+func TestWorkerIsBlindOnce(t *testing.T) {
+	s, _ := waiting(t, storetest.Engines[0].URL(t), lines(1))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer stop()
+	var log bytes.Buffer
+	(&intake.Worker{Store: s, Log: slog.New(slog.NewTextHandler(&log, nil)), Poll: time.Millisecond}).Run(ctx)
+	if n := strings.Count(log.String(), "import jobs are not looked for"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, &log)
+	}
+}
+
 func TestWorkerLogsNoFile(t *testing.T) {
 	s, tn := waiting(t, storetest.Engines[0].URL(t), "DeviceName,Secretly\nx,y\n")
 	var log bytes.Buffer
