@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,29 +34,49 @@ type Database interface {
 }
 
 // DatabaseForms says how a step-ca's database is named.
-const DatabaseForms = "postgres://USER@HOST/DATABASE, or a file (bbolt) or folder (badger) that no step-ca has open"
+const DatabaseForms = "postgres://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE (MariaDB too), or a file (bbolt) or folder (badger) that no step-ca has open"
 
-// checkDatabase finds what is wrong with how a database is named.
+// servers opens the databases that are not files, by the scheme of their URL.
+var servers = map[string]func(ctx context.Context, where string) (Database, error){
+	"postgres":   openPostgres,
+	"postgresql": openPostgres,
+	"mysql":      openMySQL,
+}
+
+// checkDatabase finds what is wrong with how a database is named. It says no
+// password.
 func checkDatabase(where string) error {
-	scheme, _, remote := strings.Cut(where, "://")
-	if remote && !isPostgres(where) {
+	scheme, rest, remote := strings.Cut(where, "://")
+	switch {
+	case !remote && where != "" && !filepath.IsAbs(where):
+		return fmt.Errorf("%s: give the whole path, for the server may run in another folder", where)
+	case !remote:
+		return nil
+	case servers[scheme] == nil:
 		return fmt.Errorf("a step-ca's database is read from %s, not from %s://", DatabaseForms, scheme)
 	}
-	if !remote && where != "" && !filepath.IsAbs(where) {
-		return fmt.Errorf("%s: give the whole path, for the server may run in another folder", where)
+	_, err := url.Parse(where) // its fault has the whole URL in it
+	if authority := strings.IndexAny(rest, "/?#"); err != nil || authority >= 0 && strings.Contains(rest[authority:], "@") {
+		return fmt.Errorf("the URL of the step-ca's database cannot be read: write whatever is no letter or digit in the password as %%XX, and an @ that comes later as %%40; the forms are %s", DatabaseForms)
 	}
-	return nil
+	if scheme == "mysql" {
+		_, err = mysqlConfig(where)
+	}
+	return err
 }
 
-func isPostgres(where string) bool {
-	return strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://")
-}
-
-// OpenDatabase opens a step-ca's database, which [DatabaseForms] names. It is not
-// changed.
+// OpenDatabase opens a step-ca's database, which [DatabaseForms] names, or the
+// dataSource in the step-ca's own configuration. It is not changed.
 func OpenDatabase(ctx context.Context, where string) (Database, error) {
-	if isPostgres(where) {
-		return openPostgres(ctx, where)
+	where, err := asURL(where)
+	if err != nil {
+		return nil, err
+	}
+	if scheme, _, remote := strings.Cut(where, "://"); remote {
+		if err := checkDatabase(where); err != nil {
+			return nil, err
+		}
+		return servers[scheme](ctx, where)
 	}
 	st, err := os.Stat(where)
 	switch {

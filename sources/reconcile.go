@@ -82,6 +82,9 @@ func (r *reading) run(ctx context.Context) (mark edm.DateTimeOffset, err error) 
 	if r.set.Database == "" {
 		return mark, errors.New("it has no database to read")
 	}
+	if err = checkFollowed(r.set.Database); err != nil {
+		return mark, err
+	}
 	if r.db, err = OpenDatabase(ctx, r.set.Database); err != nil {
 		return mark, err
 	}

@@ -47,6 +47,10 @@ func Settings(src *store.Source) (set StepCA, err error) {
 
 // Source makes a source of settings, or says what is wrong with them.
 func (set StepCA) Source(name string) (store.Source, error) {
+	var err error
+	if set.Database, err = asURL(set.Database); err != nil {
+		return store.Source{}, err
+	}
 	if err := errors.Join(store.CheckSourceName(name), set.check()); err != nil {
 		return store.Source{}, err
 	}

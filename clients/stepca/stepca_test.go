@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"certstate/sources/dbtest"
 	"certstate/store/storetest"
 )
 
@@ -140,10 +141,21 @@ func startDatabase(t *testing.T) (url string) {
 // for a third of the time: what it was not told is a gap, and what nobody is told of
 // is found too. What is revoked meanwhile is revoked.
 func TestFollow(t *testing.T) {
-	url := startDatabase(t)
+	t.Run("postgresql", func(t *testing.T) {
+		url := startDatabase(t)
+		follow(t, map[string]any{"type": "postgresql", "dataSource": url}, url)
+	})
+	t.Run("mysql", func(t *testing.T) {
+		server := dbtest.Start(t)
+		follow(t, map[string]any{"type": "mysql", "dataSource": server.DataSource(""), "database": "stepca"}, "mysql://root@localhost/stepca?socket="+server.Socket)
+	})
+}
+
+func follow(t *testing.T, database map[string]any, url string) {
+	t.Helper()
 	a := newAuthority(t)
 	r := newRegister(t, a)
-	a.configure(t, map[string]any{"type": "postgresql", "dataSource": url}, "https://"+r.tell+"/"+tenant+"/lab")
+	a.configure(t, database, "https://"+r.tell+"/"+tenant+"/lab")
 	a.start(t)
 	r.do(t, "source", "add", "lab", "--tenant", tenant, "--roots", a.path("root.crt"), "--ca-database", url, "--every", "1s")
 	r.start(t)
@@ -199,22 +211,38 @@ func TestFollow(t *testing.T) {
 	r.do(t, "check")
 }
 
-// What a step-ca keeps in files of its own, of either type, is imported once it is
+// databases are those of a step-ca that are no PostgreSQL: what its configuration
+// names, and where it is read, by type.
+var databases = map[string]func(t *testing.T) (configured map[string]any, place string){
+	"badger": files, "badgerv1": files, "badgerv2": files, "bbolt": files,
+	"mysql": func(t *testing.T) (map[string]any, string) {
+		server := dbtest.Start(t)
+		return map[string]any{"dataSource": server.DataSource(""), "database": "stepca"}, server.DataSource("stepca")
+	},
+}
+
+func files(t *testing.T) (map[string]any, string) {
+	path := filepath.Join(t.TempDir(), "db")
+	return map[string]any{"dataSource": path}, path
+}
+
+// What a step-ca keeps, in files of its own or in MariaDB, is imported once it is
 // stopped.
 func TestImport(t *testing.T) {
-	for _, kind := range []string{"badgerv2", "bbolt"} {
+	for kind, database := range databases {
 		t.Run(kind, func(t *testing.T) {
 			a := newAuthority(t)
 			r := newRegister(t, a)
-			files := filepath.Join(t.TempDir(), "db")
-			a.configure(t, map[string]any{"type": kind, "dataSource": files}, "")
+			configured, place := database(t)
+			configured["type"] = kind
+			a.configure(t, configured, "")
 			a.start(t)
 			i := &issuing{a, map[string]way{"scep": overSCEP(newRSA(t)), "jwk": byToken, "acme": overACME}, map[string][]*x509.Certificate{}}
 			i.issue(t, 6)
 			a.revoke(t, i.list["acme"][0])
 			a.process.end(syscall.SIGTERM)
 			for _, want := range []string{"6 records created, 0 left out", "0 records created, 6 there already, 0 left out"} {
-				if said := r.do(t, "import", "--tenant", tenant, "--from-step-ca", files); !strings.HasPrefix(said, want) {
+				if said := r.do(t, "import", "--tenant", tenant, "--from-step-ca", place); !strings.HasPrefix(said, want) {
 					t.Errorf("import: %s, want %s", said, want)
 				}
 			}

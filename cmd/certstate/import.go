@@ -86,8 +86,10 @@ With --watch it goes on until it is stopped: what comes into the folders, or cha
 there, comes in once nobody has written to it between two looks. After a restart all
 is looked at again.
 
-With --from-step-ca there is no FILE: the database of a step-ca is read, with what it
-has revoked. To follow it from then on, see certstate source.
+With --from-step-ca there is no FILE: the database of a step-ca is read, whichever of
+its five types it is of, with what it has revoked. Again, it takes what is new and what
+was revoked since; what the step-ca has no longer stays as it is. To follow it from
+then on, and have that marked, see certstate source.
 
 Import works beside a running server. Into an empty database that no server
 holds it is several times faster.
@@ -100,6 +102,7 @@ const importExamples = `  certstate import --tenant $TENANT --database sqlite:/v
   certstate import --tenant $TENANT --from-graph https://graph.microsoft.com --client-id $APP --client-secret-file secret --resume pull.json
   certstate import --tenant $TENANT --column Computer=managedDeviceDisplayName --column Notes= assets.csv --dry-run
   certstate import --tenant $TENANT --from-step-ca /backup/step/db
+  CERTSTATE_FROM_STEP_CA='mysql://reader:PASSWORD@ca.example.com/stepca' certstate import --tenant $TENANT
   certstate import --tenant $TENANT --watch /srv/issued
   curl -s https://ca.example/roots.pem | certstate import --tenant $TENANT --device ca --authorities -`
 

@@ -19,7 +19,7 @@ type bringer func(context.Context, *intake.Intake) (intake.Totals, error)
 
 // otherInputFlags are those of inputs other than files that are read once.
 func (set *importSettings) otherInputFlags(f *pflag.FlagSet) {
-	f.StringVar(&set.fromStepCA, "from-step-ca", "", "`place` of a step-ca's database to read instead of files: "+sources.DatabaseForms)
+	f.StringVar(&set.fromStepCA, "from-step-ca", "", "`place` of a step-ca's database to read instead of files: "+sources.DatabaseForms+"; the dataSource of its ca.json will do")
 	f.BoolVar(&set.watch, "watch", false, "go on until stopped, and bring in files that are new or change")
 	f.DurationVar(&set.watchEvery, "watch-every", 5*time.Second, "`time` between two looks with --watch")
 }

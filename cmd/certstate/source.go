@@ -143,7 +143,7 @@ DNS name; one that names none is a record all the same.`,
 	f.StringVar(&ca.roots, "roots", "", "PEM `file` of the authority's root certificates, which its client certificate must lead to; without it nobody may notify")
 	f.StringVar(&ca.clientName, "client-name", sources.DefaultClientName, "`name` (common name or DNS name) in the client certificate; see to it that no device can get a certificate with that name")
 	f.StringVar(&ca.secretFile, "secret-file", "", "`file` with the webhook's secret in base64, if the step-ca has one: one that is configured by its file alone has none")
-	f.StringVar(&ca.database, "ca-database", "", "`place` of the step-ca's database: "+sources.DatabaseForms)
+	f.StringVar(&ca.database, "ca-database", "", "`place` of the step-ca's database: "+sources.DatabaseForms+"; the dataSource of its ca.json will do")
 	f.DurationVar(&ca.every, "every", sources.DefaultEvery, "`time` between two readings of the database")
 	f.StringVar(&ca.deviceFrom, "device-from", ingest.FromCN, "`where` a certificate's device is named: cn (the subject's common name) or san (the first DNS name)")
 	f.StringVar(&ca.upnFrom, "upn-from", "san", "`where` a certificate's user principal name is: san (its alternative names) or none")
