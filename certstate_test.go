@@ -67,24 +67,25 @@ func TestDefaultsAreGraphs(t *testing.T) {
 // A room imports only those to its left.
 func TestImportDirections(t *testing.T) {
 	may := map[string][]string{
-		"certstate/edm":             {},
-		"certstate/csdl":            {},
-		"certstate":                 {"certstate/edm"},
-		"certstate/odata":           {"certstate/edm", "certstate"},
-		"certstate/certificate":     {"certstate/edm", "certstate", "certstate/certificate/der"},
-		"certstate/certificate/der": {},
-		"certstate/store":           {"certstate/edm", "certstate", "certstate/odata", "certstate/certificate"},
-		"certstate/store/storetest": {},
-		"certstate/auth":            {"certstate/edm", "certstate"},
-		"certstate/auth/authtest":   {},
-		"certstate/identity":        {},
-		"certstate/faults":          {}, // it has only tests
-		"certstate/ingest":          {"certstate/edm", "certstate", "certstate/store", "certstate/odata", "certstate/certificate", "certstate/certificate/der"},
-		"certstate/graph":           {"certstate/edm", "certstate", "certstate/odata", "certstate/ingest"},
-		"certstate/intake":          {"certstate/edm", "certstate", "certstate/odata", "certstate/store", "certstate/ingest"},
-		"certstate/sources/dbtest":  {},
-		"certstate/sources":         {"certstate/edm", "certstate", "certstate/certificate", "certstate/store", "certstate/ingest"},
-		"certstate/api":             {"certstate/edm", "certstate", "certstate/csdl", "certstate/odata", "certstate/certificate", "certstate/store", "certstate/auth", "certstate/ingest", "certstate/intake"},
+		"certstate/edm":                  {},
+		"certstate/csdl":                 {},
+		"certstate":                      {"certstate/edm"},
+		"certstate/odata":                {"certstate/edm", "certstate"},
+		"certstate/certificate":          {"certstate/edm", "certstate", "certstate/certificate/der"},
+		"certstate/certificate/der":      {},
+		"certstate/store":                {"certstate/edm", "certstate", "certstate/odata", "certstate/certificate"},
+		"certstate/store/storetest":      {},
+		"certstate/store/storetest/load": {"certstate", "certstate/store"},
+		"certstate/auth":                 {"certstate/edm", "certstate"},
+		"certstate/auth/authtest":        {},
+		"certstate/identity":             {},
+		"certstate/faults":               {}, // it has only tests
+		"certstate/ingest":               {"certstate/edm", "certstate", "certstate/store", "certstate/odata", "certstate/certificate", "certstate/certificate/der"},
+		"certstate/graph":                {"certstate/edm", "certstate", "certstate/odata", "certstate/ingest"},
+		"certstate/intake":               {"certstate/edm", "certstate", "certstate/odata", "certstate/store", "certstate/ingest"},
+		"certstate/sources/dbtest":       {},
+		"certstate/sources":              {"certstate/edm", "certstate", "certstate/certificate", "certstate/store", "certstate/ingest"},
+		"certstate/api":                  {"certstate/edm", "certstate", "certstate/csdl", "certstate/odata", "certstate/certificate", "certstate/store", "certstate/auth", "certstate/ingest", "certstate/intake"},
 	}
 	only := map[string][]string{ // what only some rooms may import
 		"database/sql": {"certstate/store", "certstate/bench", "certstate/sources", "certstate/sources/dbtest"}, // the bench measures against bare SQL; sources reads an authority's database
