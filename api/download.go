@@ -147,7 +147,7 @@ func (x *exchange) sendAs(mediaType, name string) {
 func (x *exchange) beginLines() (io.Writer, func() error, error) {
 	name := fmt.Sprintf("certificate-states-%s.%s", x.s.now().UTC().Format("20060102T150405Z"), x.table.Name)
 	h := x.w.Header()
-	h.Set("Vary", "Accept, Accept-Encoding")
+	h.Set("Vary", "Accept, Accept-Encoding, Origin")
 	if !acceptsGzip(x.r.Header) {
 		x.sendAs(x.table.ContentType(), name)
 		return x.w, func() error { return nil }, nil

@@ -261,6 +261,10 @@ func (x *exchange) headers() {
 	for _, c := range constantHeaders {
 		h[c.name] = c.value
 	}
+	if x.r.Header["Origin"] != nil { // a browser's page asks
+		h["Access-Control-Allow-Origin"] = anyOrigin
+		h["Access-Control-Expose-Headers"] = exposed
+	}
 	if x.s.https {
 		h["Strict-Transport-Security"] = transportSecurity
 	}
@@ -274,14 +278,16 @@ var constantHeaders = []struct {
 }{
 	{"x-ms-ags-diagnostic", []string{diagnostic}},
 	{"OData-Version", []string{"4.0"}},
-	{"Vary", []string{"Accept-Encoding"}},
+	{"Vary", []string{"Accept-Encoding, Origin"}},
 	{"Cache-Control", []string{"no-cache"}},
 	{"X-Content-Type-Options", []string{"nosniff"}},
-	{"Access-Control-Allow-Origin", []string{"*"}},
-	{"Access-Control-Expose-Headers", []string{"ETag, Location, OData-Version, Preference-Applied, Content-Range, Repeatability-Result, request-id, client-request-id, Retry-After"}},
 }
 
-var transportSecurity = []string{"max-age=31536000"}
+var (
+	transportSecurity = []string{"max-age=31536000"}
+	anyOrigin         = []string{"*"}
+	exposed           = []string{"ETag, Location, OData-Version, Preference-Applied, Content-Range, Repeatability-Result, request-id, client-request-id, Retry-After"}
+)
 
 // preflight answers a browser that asks what it may send (Fetch standard, CORS).
 func (x *exchange) preflight() {

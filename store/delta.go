@@ -1,12 +1,8 @@
 package store
 
 import (
-	"cmp"
 	"context"
-	"database/sql"
 	"encoding/binary"
-	"errors"
-	"slices"
 	"strings"
 	"sync"
 
@@ -76,16 +72,16 @@ func (s *Store) EmptyRound(ctx context.Context, t Tenant) (Round, error) {
 // NextRound is the round after the one that ended at a mark. It fails with Gone
 // if what came after is no longer kept.
 func (s *Store) NextRound(ctx context.Context, t Tenant, since Mark) (Round, error) {
-	l, err := s.logState(ctx, t)
+	l, err := s.logStateWith(ctx, t, since.N)
 	if err != nil {
 		return Round{}, err
 	}
-	return Round{From: since.N, Head: Mark{l.n, l.at}, Last: since.N}, s.kept(ctx, t, l, since, since.N)
+	return Round{From: since.N, Head: Mark{l.n, l.at}, Last: since.N}, l.kept(since, since.N)
 }
 
-// kept fails with Gone unless the log has the mark, and all that came after
-// change n.
-func (s *Store) kept(ctx context.Context, t Tenant, l logState, m Mark, n int64) error {
+// kept fails with Gone unless the log has the mark, for which it was asked, and all
+// that came after change n.
+func (l logState) kept(m Mark, n int64) error {
 	at := l.at
 	switch {
 	case n < l.floor:
@@ -93,10 +89,7 @@ func (s *Store) kept(ctx context.Context, t Tenant, l logState, m Mark, n int64)
 	case m.N == l.floor:
 		at = l.floorAt
 	case m.N < l.n:
-		var err error
-		if at, err = s.changeTime(ctx, t, m.N); err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
+		at = l.asked
 	}
 	if m.N > l.n || at != m.At {
 		return certstate.Errorf(certstate.Gone, "", "The register was restored from a backup that is older than this link. Start again without a token.")
@@ -129,7 +122,7 @@ func (s *Store) Delta(ctx context.Context, t Tenant, q *odata.Query, r Round, li
 		return next, more, err
 	}
 	// Asked last: what was pruned while the page was read is missing in it.
-	l, err := s.logState(ctx, t)
+	l, err := s.logStateWith(ctx, t, r.Head.N)
 	if err != nil {
 		return next, more, err
 	}
@@ -137,7 +130,7 @@ func (s *Store) Delta(ctx context.Context, t Tenant, q *odata.Query, r Round, li
 	if r.From < 0 {
 		oldest = r.Head.N
 	}
-	return next, more, s.kept(ctx, t, l, r.Head, oldest)
+	return next, more, l.kept(r.Head, oldest)
 }
 
 // everything is a page of the records there were at the round's head.
@@ -190,13 +183,14 @@ func (s *Store) changed(ctx context.Context, t Tenant, q *odata.Query, r Round, 
 	defer madeBuffers.Put(buffer)
 	told := 0
 	for scanned := 0; scanned < maxScan && r.Last < r.Head.N; scanned += ahead {
-		to := min(r.Last+ahead, r.Head.N)
-		made, err := s.made(ctx, t, q, r.Last+1, to, buffer[:0])
+		first, to := r.Last+1, min(r.Last+ahead, r.Head.N)
+		made := buffer[:to-r.Last]
+		n, err := s.made(ctx, t, q, first, made)
 		if err != nil {
 			return r, false, err
 		}
 		changes := []touch(nil) // all of the range, unless each made one of the records
-		if int64(len(made)) < to-r.Last {
+		if n < len(made) {
 			if changes, err = s.touched(ctx, t, r.Last, to); err != nil {
 				return r, false, err
 			}
@@ -204,13 +198,11 @@ func (s *Store) changed(ctx context.Context, t Tenant, q *odata.Query, r Round, 
 		for r.Last < to {
 			c := touch{n: r.Last + 1}
 			if changes != nil {
-				c = changes[0]
-				changes = changes[1:]
+				c = changes[c.n-first]
 			}
 			var st *certstate.State
-			if len(made) > 0 && made[0].Version == c.n {
-				st, c.id = &made[0], made[0].ID.S
-				made = made[1:]
+			if is := &made[c.n-first]; is.Version == c.n {
+				st, c.id = is, is.ID.S
 			}
 			what, err := s.toldOf(ctx, t, q, r, c, st)
 			switch {
@@ -287,28 +279,31 @@ type madeBuffer [ahead]certstate.State
 
 var madeBuffers = sync.Pool{New: func() any { return new(madeBuffer) }}
 
-// made reads the records that are as one of the changes made them, which are
-// most, in the order of the changes. It appends them to list.
-func (s *Store) made(ctx context.Context, t Tenant, q *odata.Query, from, to int64, list []certstate.State) ([]certstate.State, error) {
+// made reads the records that are as one of the changes from a number on made them,
+// which are most, each into the place of its change. It says how many there are; the
+// other places have no version.
+func (s *Store) made(ctx context.Context, t Tenant, q *odata.Query, from int64, into []certstate.State) (n int, err error) {
+	for i := range into {
+		into[i].Version = 0
+	}
 	st, err := s.queries.get(s.read, query{rest: "SELECT k, ver, absent, " + columnList(deltaSet(q)) + madeBy})
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, t.part(), from, to)
+	rows, err := st.QueryContext(context.WithoutCancel(ctx), t.no, t.part(), from, from+int64(len(into))-1)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	defer rows.Close()
 	sc := scannerOf(deltaSet(q))
 	defer sc.release()
-	for rows.Next() {
+	for ; rows.Next(); n++ {
 		if err := sc.scan(rows); err != nil {
-			return nil, err
+			return n, err
 		}
-		list = append(list, sc.state)
+		into[sc.state.Version-from] = sc.state
 	}
-	slices.SortFunc(list, func(a, b certstate.State) int { return cmp.Compare(a.Version, b.Version) })
-	return list, rows.Err()
+	return n, rows.Err()
 }
 
 // changesAgain is 1 if a record changes after change $4 and up to $5. Like

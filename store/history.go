@@ -142,14 +142,20 @@ func (d *dialect) past(n string) string {
 type logState struct {
 	n, at          int64 // the last change and its time, in ticks
 	floor, floorAt int64 // the last change that is no longer kept, and its time
+	asked          int64 // the time of the change that was asked for, 0 if it is not kept
 }
 
-func (s *Store) logState(ctx context.Context, t Tenant) (l logState, err error) {
-	st, err := s.queries.get(s.read, query{rest: "SELECT n, at, floor, floor_at FROM seq WHERE part = $1 AND tenant = $2"})
+func (s *Store) logState(ctx context.Context, t Tenant) (logState, error) {
+	return s.logStateWith(ctx, t, 0)
+}
+
+// logStateWith is logState with the time of change n.
+func (s *Store) logStateWith(ctx context.Context, t Tenant, n int64) (l logState, err error) {
+	st, err := s.queries.get(s.read, query{rest: "SELECT n, at, floor, floor_at, coalesce((SELECT c.at FROM change c WHERE c.part = $1 AND c.tenant = $2 AND c.n = $3), 0) FROM seq WHERE part = $1 AND tenant = $2"})
 	if err != nil {
 		return l, err
 	}
-	err = st.QueryRowContext(context.WithoutCancel(ctx), t.part(), t.no).Scan(&l.n, &l.at, &l.floor, &l.floorAt)
+	err = st.QueryRowContext(context.WithoutCancel(ctx), t.part(), t.no, n).Scan(&l.n, &l.at, &l.floor, &l.floorAt, &l.asked)
 	if errors.Is(err, sql.ErrNoRows) {
 		return l, noTenant(t.ID)
 	}
