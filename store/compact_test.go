@@ -55,7 +55,9 @@ func sparse(t *testing.T, s *store.Store, tn store.Tenant, records int) {
 }
 
 // Compact gives room back beside a server that goes on writing, and changes
-// nothing.
+// nothing: SQLite's file becomes smaller, and PostgreSQL's tables use the room
+// again, which is all that VACUUM promises (it cuts the free end off a table only
+// when nobody is in its way).
 func TestCompact(t *testing.T) {
 	eachEngine(t, func(t *testing.T, url string) {
 		server, tn := open(t, url)
@@ -82,17 +84,22 @@ func TestCompact(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("%d bytes, %d of them free, became %d; the slowest write took %s, and %s without", before.Total, before.Free, after.Total, beside, alone)
-		if after.Free > before.Free/4 || after.Total > before.Total {
+		if strings.HasPrefix(url, "sqlite:") && (after.Free > before.Free/4 || after.Total > before.Total*2/3) {
 			t.Error("no room was given back")
-		}
-		if strings.HasPrefix(url, "sqlite:") && after.Total > before.Total*2/3 {
-			t.Error("the file is as large as before")
 		}
 		if got := digestAt(t, server, tn, m); got != was {
 			t.Error("the register changed")
 		}
 		if err := s.Verify(t.Context(), quietly); err != nil {
 			t.Error(err)
+		}
+		sparse(t, server, tn, 1400)
+		again, err := s.Space(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if t.Logf("as much again: %d bytes", again.Total); again.Total > before.Total*3/2 {
+			t.Error("the room is not used again")
 		}
 	})
 }
