@@ -2,6 +2,7 @@
 package dbtest
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -196,7 +198,36 @@ func (m *MariaDB) Exec(ctx context.Context, texts ...string) error {
 }
 
 // Pause stops the server where it is: connections stay, and nothing is answered.
-func (m *MariaDB) Pause() error { return m.process.Signal(syscall.SIGSTOP) }
+func (m *MariaDB) Pause() error {
+	if err := m.process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for begin := time.Now(); ; time.Sleep(time.Millisecond) { // its threads go on until they see it
+		stopped, err := m.stopped()
+		if err == nil && !stopped && time.Since(begin) > 10*time.Second {
+			err = errors.New("the server does not stop")
+		}
+		if err != nil || stopped {
+			return err
+		}
+	}
+}
+
+// stopped reports whether no thread of the server runs (proc_pid_stat(5): its
+// state is after its name in parentheses).
+func (m *MariaDB) stopped() (bool, error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", m.process.Pid))
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) { // it has ended
+			continue
+		}
+		if err != nil || !strings.HasPrefix(string(text[bytes.LastIndexByte(text, ')')+1:]), " T") {
+			return false, err
+		}
+	}
+	return len(threads) > 0, err
+}
 
 // Resume has it go on.
 func (m *MariaDB) Resume() error { return m.process.Signal(syscall.SIGCONT) }
