@@ -137,7 +137,7 @@ func (d *download) flush() (err error) {
 func (x *exchange) sendAs(mediaType, name string) {
 	x.leave()
 	h := x.w.Header()
-	h["Content-Type"] = []string{mediaType}
+	x.contentType(mediaType)
 	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s"`, name))
 	x.status = http.StatusOK
 	x.w.WriteHeader(http.StatusOK)

@@ -104,7 +104,7 @@ func (x *exchange) fail(err error) {
 	if f.nested {
 		message = x.intuneMessage(message)
 	}
-	h.Set("Content-Type", "application/json")
+	x.contentType("application/json")
 	x.write(f.status, x.errorBody(f.code, message, target))
 }
 

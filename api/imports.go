@@ -209,7 +209,7 @@ func (x *exchange) rejects(no, limit int, fn func(no int, r *intake.Rejected) er
 
 // rejectedLines answers with all that is kept of what was left out.
 func (x *exchange) rejectedLines() error {
-	x.w.Header()["Content-Type"] = []string{x.table.ContentType()}
+	x.contentType(x.table.ContentType())
 	x.w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="rejected-%s.%s"`, x.key, x.table.Name))
 	var buf bytes.Buffer
 	add, err := intake.NewReport(&buf, x.table.Name)

@@ -22,24 +22,37 @@ var gzipWriters = sync.Pool{New: func() any {
 	return zw
 }}
 
+// contentType says what the answer is. A browser is told not to guess otherwise;
+// of what is called JSON it does not (WHATWG MIME Sniffing §7).
+func (x *exchange) contentType(mediaType string) {
+	x.header("Content-Type", mediaType)
+	if !strings.HasPrefix(mediaType, "application/json") {
+		x.w.Header()["X-Content-Type-Options"] = noSniff
+	}
+}
+
 // json answers with a JSON body.
 func (x *exchange) json(status int, body []byte) error {
-	x.w.Header()["Content-Type"] = []string{x.rep.ContentType()}
+	x.contentType(x.rep.ContentType())
 	x.write(status, body)
 	return nil
 }
 
 // typed answers with a body of another media type.
 func (x *exchange) typed(mediaType string, body []byte) error {
-	x.w.Header()["Content-Type"] = []string{mediaType}
+	x.contentType(mediaType)
 	x.write(http.StatusOK, body)
 	return nil
 }
 
 func (x *exchange) plain(status int, text string) {
-	x.w.Header().Set("Content-Type", "text/plain")
+	x.contentType("text/plain")
 	x.write(status, []byte(text))
 }
+
+// unmeasured is the length in bytes from which net/http does not say by itself how
+// long a body is.
+const unmeasured = 2048
 
 // write sends the answer, whole and with its length, once the request has given
 // its turn back. A client that has gone hears nothing; there is no one to tell.
@@ -60,7 +73,7 @@ func (x *exchange) write(status int, body []byte) {
 		_ = zw.Close()
 		return
 	}
-	if status != http.StatusNoContent && status != http.StatusNotModified {
+	if len(body) >= unmeasured || x.r.Method == http.MethodHead && len(body) > 0 {
 		h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	x.w.WriteHeader(status)
@@ -109,7 +122,7 @@ func (x *exchange) etag(s *certstate.State) string { return odata.ETag(s.Version
 
 // entity answers with one record.
 func (x *exchange) entity(status int, sh odata.Shape, s *certstate.State) error {
-	x.w.Header()["ETag"] = []string{x.etag(s)}
+	x.header("ETag", x.etag(s))
 	sh.IEEE754 = x.rep.IEEE754
 	return x.built(status, func(b []byte) ([]byte, error) { return sh.AppendEntity(b, s), nil })
 }

@@ -153,32 +153,33 @@ func (x *exchange) get() error {
 	if err != nil {
 		return err
 	}
-	s, err := x.read(&q)
+	return x.read(&q, func(s *certstate.State) error {
+		if tags := strings.Join(x.r.Header.Values("If-None-Match"), ","); tags != "" && odata.MatchETag(tags, s.Version, x.tenant.Epoch) {
+			x.header("ETag", x.etag(s))
+			x.write(http.StatusNotModified, nil)
+			return nil
+		}
+		return x.entity(http.StatusOK, x.shape(&q), s)
+	})
+}
+
+// read gives the record as it is, or was at the time the query asks for.
+func (x *exchange) read(q *odata.Query, visit func(*certstate.State) error) error {
+	asOf, err := x.asOf(q)
 	if err != nil {
 		return err
 	}
-	if tags := strings.Join(x.r.Header.Values("If-None-Match"), ","); tags != "" && odata.MatchETag(tags, s.Version, x.tenant.Epoch) {
-		x.w.Header()["ETag"] = []string{x.etag(s)}
-		x.write(http.StatusNotModified, nil)
-		return nil
+	if asOf == nil {
+		return x.s.cfg.Store.View(x.r.Context(), x.tenant, x.key, q.Select, visit)
 	}
-	return x.entity(http.StatusOK, x.shape(&q), s)
-}
-
-// read is the record as it is, or was at the time the query asks for.
-func (x *exchange) read(q *odata.Query) (*certstate.State, error) {
-	asOf, err := x.asOf(q)
-	switch {
-	case err != nil:
-		return nil, err
-	case asOf != nil:
-		s, err := x.s.cfg.Store.GetAsOf(x.r.Context(), x.tenant, x.key, q.Select, *asOf)
-		if gone := x.s.cfg.Store.Kept(x.r.Context(), x.tenant, *asOf); gone != nil {
-			return nil, gone
-		}
-		return s, err
+	s, err := x.s.cfg.Store.GetAsOf(x.r.Context(), x.tenant, x.key, q.Select, *asOf)
+	if gone := x.s.cfg.Store.Kept(x.r.Context(), x.tenant, *asOf); gone != nil {
+		return gone
 	}
-	return x.s.cfg.Store.Get(x.r.Context(), x.tenant, x.key, q.Select)
+	if err != nil {
+		return err
+	}
+	return visit(s)
 }
 
 func (x *exchange) create() error {
@@ -240,7 +241,7 @@ func (x *exchange) changed(status int, in change, s *certstate.State) error {
 		x.w.Header().Set("Preference-Applied", "return="+x.prefs.Return)
 	}
 	if x.prefs.Return == "minimal" {
-		x.w.Header()["ETag"] = []string{x.etag(s)}
+		x.header("ETag", x.etag(s))
 		x.write(http.StatusNoContent, nil)
 		return nil
 	}

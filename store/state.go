@@ -182,20 +182,33 @@ func notFound(id string) error {
 // goroutine for each statement that can be cancelled, which costs more than
 // the statement.
 
-// Get returns the properties of set of one record, its id and version always.
-func (s *Store) Get(ctx context.Context, t Tenant, id string, set certstate.Set) (*certstate.State, error) {
+// View gives visit the properties of set of one record, its id and version always;
+// the State is not to be kept.
+func (s *Store) View(ctx context.Context, t Tenant, id string, set certstate.Set, visit func(*certstate.State) error) error {
 	st, err := s.queries.get(s.read, query{set | certstate.KeySet, byID})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	sc := scannerOf(set | certstate.KeySet)
 	defer sc.release()
 	err = sc.scan(st.QueryRowContext(context.WithoutCancel(ctx), t.no, t.part(), id))
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, notFound(id)
+		return notFound(id)
 	}
-	found := sc.state
-	return &found, err
+	if err != nil {
+		return err
+	}
+	return visit(&sc.state)
+}
+
+// Get returns what [Store.View] gives.
+func (s *Store) Get(ctx context.Context, t Tenant, id string, set certstate.Set) (*certstate.State, error) {
+	var found certstate.State
+	err := s.View(ctx, t, id, set, func(st *certstate.State) error { found = *st; return nil })
+	if err != nil {
+		return nil, err
+	}
+	return &found, nil
 }
 
 // Create adds a record and returns it as stored. Without an id it gets a GUID;

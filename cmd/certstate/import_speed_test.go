@@ -93,16 +93,17 @@ func timedImport(t *testing.T, path, url string) (time.Duration, int64) {
 			}
 			return time.Since(began), peak
 		case <-time.After(20 * time.Millisecond):
-			peak = max(peak, peakMemory(cmd.Process.Pid))
+			peak = max(peak, ownMemory(cmd.Process.Pid))
 		}
 	}
 }
 
-// peakMemory is the most memory a process has had, in MB, 0 where the system does not
-// say. What it says of one that has ended is that of its parent, if that had more.
-func peakMemory(pid int) (mb int64) {
+// ownMemory is what memory a process has, in MB, 0 where the system does not say:
+// without the pages of files it has mapped, which the system takes back when it
+// wants to (proc_pid_status(5), RssAnon).
+func ownMemory(pid int) (mb int64) {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if _, after, ok := strings.Cut(string(text), "VmHWM:"); ok {
+	if _, after, ok := strings.Cut(string(text), "RssAnon:"); ok {
 		_, _ = fmt.Sscan(after, &mb)
 	}
 	return mb >> 10
