@@ -217,7 +217,7 @@ func resource(p odata.Path) (pattern, key string, err error) {
 
 // isExport reports whether a path begins with that of the export jobs.
 func isExport(segments []string) bool {
-	return len(segments) > 2 && strings.EqualFold(strings.Join(segments[:3], "/"), exportJobs)
+	return len(segments) > 2 && strings.EqualFold(segments[2], odata.ExportJobs) && strings.EqualFold(strings.Join(segments[:3], "/"), exportJobs)
 }
 
 // ownResource matches what Graph does not have.

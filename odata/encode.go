@@ -46,12 +46,12 @@ func ShapeOf(root string, q *Query, level Level) Shape {
 // context appends "@odata.context":"…" for the collection or, with suffix
 // "/$entity", for one record (OData Protocol §10).
 func (sh *Shape) context(b []byte, suffix string) []byte {
-	names := ""
+	b = edm.AppendJSONString(append(b, `"@odata.context":`...), sh.Root)
+	b = append(b[:len(b)-len(`"`)], "/$metadata#"+CanonicalPath...)
 	if sh.Selected != nil {
-		names = "(" + strings.Join(sh.Selected, ",") + ")"
+		b = append(append(append(b, '('), strings.Join(sh.Selected, ",")...), ')') // identifiers
 	}
-	b = append(b, `"@odata.context":`...)
-	return append(edm.AppendJSONString(b, sh.Root+"/$metadata#"+CanonicalPath+names+suffix), ',')
+	return append(append(b, suffix...), `",`...)
 }
 
 // ETag is the entity tag of a version, as it stands in the ETag header. A

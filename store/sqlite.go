@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"certstate"
 	"certstate/odata"
 )
 
@@ -75,6 +76,7 @@ func openSQLiteStore(s *Store, url string, o Options) (err error) {
 	}
 	s.write = openSQLite(s.path, writePragmas, 2) // the writer's and the checkpointer's
 	s.read = openSQLite(s.path, readPragmas, readConns())
+	s.points = newPoints(connectorOf(s.path, readPragmas), s.d.rebind(selectState(certstate.Defaults, byID)), readConns())
 	return nil
 }
 
@@ -104,9 +106,12 @@ func (c *sqliteConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, nil
 }
 
+func connectorOf(path, pragmas string) *sqliteConnector {
+	return &sqliteConnector{"file:" + (&url.URL{Path: path}).EscapedPath() + "?" + sqliteOptions, pragmas}
+}
+
 func openSQLite(path, pragmas string, conns int) *sql.DB {
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + sqliteOptions
-	db := sql.OpenDB(&sqliteConnector{dsn, pragmas})
+	db := sql.OpenDB(connectorOf(path, pragmas))
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	return db

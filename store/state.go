@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -185,13 +186,13 @@ func notFound(id string) error {
 // View gives visit the properties of set of one record, its id and version always;
 // the State is not to be kept.
 func (s *Store) View(ctx context.Context, t Tenant, id string, set certstate.Set, visit func(*certstate.State) error) error {
-	st, err := s.queries.get(s.read, query{set | certstate.KeySet, byID})
+	sc := scannerOf(set | certstate.KeySet)
+	defer sc.release()
+	one, err := s.one(ctx, sc.set, t, id)
 	if err != nil {
 		return err
 	}
-	sc := scannerOf(set | certstate.KeySet)
-	defer sc.release()
-	err = sc.scan(st.QueryRowContext(context.WithoutCancel(ctx), t.no, t.part(), id))
+	err = sc.scan(one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return notFound(id)
 	}
@@ -199,6 +200,18 @@ func (s *Store) View(ctx context.Context, t Tenant, id string, set certstate.Set
 		return err
 	}
 	return visit(&sc.state)
+}
+
+// one is the row of the record.
+func (s *Store) one(ctx context.Context, set certstate.Set, t Tenant, id string) (rowScanner, error) {
+	if s.points != nil && set == certstate.Defaults {
+		return pointRow{s.points, [3]driver.Value{t.no, t.part(), id}}, nil
+	}
+	st, err := s.queries.get(s.read, query{set, byID})
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryRowContext(context.WithoutCancel(ctx), t.no, t.part(), id), nil
 }
 
 // Get returns what [Store.View] gives.

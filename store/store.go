@@ -22,8 +22,9 @@ import (
 // Every method that touches records takes the tenant they belong to.
 type Store struct {
 	d       *dialect
-	path    string // of the file, or where the database is, without a password
+	path    string  // of the file, or where the database is, without a password
 	read    *sql.DB
+	points  *points // read's, of one record by its id; nil: read itself
 	write   *sql.DB
 	replica *replica              // nil: there is none
 	lock    *os.File              // nil unless opened to serve
@@ -172,9 +173,12 @@ func (s *Store) Close() error {
 	return s.release()
 }
 
-func (s *Store) release() error {
+func (s *Store) release() (err error) {
 	s.queries.close()
-	err := errors.Join(s.read.Close(), s.write.Close(), s.unlock())
+	if s.points != nil {
+		err = s.points.close()
+	}
+	err = errors.Join(err, s.read.Close(), s.write.Close(), s.unlock())
 	if s.replica != nil {
 		err = errors.Join(err, s.replica.close())
 	}
