@@ -40,7 +40,7 @@ func newCertificate(name string, n int) []byte {
 	address := &url.URL{Scheme: "spiffe", Host: "fleet.example", Path: "/" + name}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(int64(0x10A0 + n)), Subject: pkix.Name{CommonName: name, Organization: []string{"Fleet"}},
-		NotBefore: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, n%1000),
+		NotBefore: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2047, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, n%1000),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		DNSNames: []string{"device.fleet.example"}, URIs: []*url.URL{address}, SubjectKeyId: []byte{1, byte(n)},
 		CRLDistributionPoints: []string{"http://crl.fleet.example/1.crl"}, OCSPServer: []string{"http://ocsp.fleet.example"},
@@ -63,7 +63,7 @@ func TestDeclaredAndObserved(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, want := range map[string]string{
-			"certificateSubjectName": "CN=LAPTOP-0042,O=Fleet", "certificateSerialNumber": "10A0", "certificateExpirationDateTime": "2027-01-01T00:00:00Z",
+			"certificateSubjectName": "CN=LAPTOP-0042,O=Fleet", "certificateSerialNumber": "10A0", "certificateExpirationDateTime": "2047-01-01T00:00:00Z",
 			"certificateKeyUsages": "128", "certificateExtendedKeyUsages": "Client Authentication (1.3.6.1.5.5.7.3.2)", "certificateKeyType": "EC P-256",
 			"certificateKeySize": "256", "certificateSignatureAlgorithm": "ecdsa-with-SHA256", "certificateSubjectKeyIdentifier": "0100",
 			"certificateSubjectAlternativeNames": "DNS:device.fleet.example, URI:spiffe://fleet.example/LAPTOP-0042",
@@ -84,7 +84,7 @@ func TestDeclaredAndObserved(t *testing.T) {
 			"thumbprintMismatch":       func(st *certstate.State) { st.Thumbprint = edm.Str("00") },
 			"issuerMismatch":           func(st *certstate.State) { st.Issuer = edm.Str("CN=Other") },
 			"subjectMismatch":          func(st *certstate.State) { st.Subject = edm.Str("CN=LAPTOP-0042") },
-			"expiryMismatch":           func(st *certstate.State) { st.NotAfter = edm.Time(time.Date(2027, 1, 1, 0, 0, 1, 0, time.UTC)) },
+			"expiryMismatch":           func(st *certstate.State) { st.NotAfter = edm.Time(time.Date(2047, 1, 1, 0, 0, 1, 0, time.UTC)) },
 			"issuanceMismatch":         func(st *certstate.State) { st.NotBefore = edm.Time(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)) },
 			"keyUsageMismatch":         func(st *certstate.State) { st.KeyUsages = edm.Int(160) },
 			"extendedKeyUsageMismatch": func(st *certstate.State) { st.ExtendedKeyUsages = edm.Str("Server Authentication") },
