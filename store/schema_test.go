@@ -132,18 +132,7 @@ func TestStatementsNameTheTenant(t *testing.T) {
 
 // A reader of one record or of a page uses an index.
 func TestPlans(t *testing.T) {
-	db := openSQLite(filepath.Join(t.TempDir(), "x.db"), writePragmas, 1)
-	defer db.Close()
-	if err := migrate(t.Context(), &sqlite, db, ""); err != nil {
-		t.Fatal(err)
-	}
-	conn, err := db.Conn(t.Context())
-	if err == nil {
-		err = errors.Join(ensureIndexes(t.Context(), &sqlite, conn), conn.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := indexed(t, nil)
 	const stateByID = "SEARCH state USING INDEX sqlite_autoindex_state_1 (part=? AND id=?)"
 	for text, want := range map[string][]string{
 		selectState(certstate.Defaults, byID): {stateByID},
@@ -161,6 +150,39 @@ func TestPlans(t *testing.T) {
 			t.Errorf("%s\nplan %q, want %q", text, got, want)
 		}
 	}
+}
+
+// A certificate is recognized by the indexes of its keys, even while a load has made
+// those alone.
+func TestPlansOfRecognition(t *testing.T) {
+	want := []string{"SEARCH state USING INTEGER PRIMARY KEY (rowid=?)"}
+	for _, by := range []string{"thumbprint (tenant=? AND thumbprint_hex=?)", "thumbprint_sha256 (tenant=? AND thumbprint_sha256_hex=?)",
+		"serial (tenant=? AND serial_hex=?)", "serial_dec (tenant=? AND serial_dec=?)"} {
+		want = append(want, "SEARCH state USING INDEX state_"+by)
+	}
+	for _, only := range [][]string{nil, recognizedBy} {
+		if got := plan(t, indexed(t, only), recognition(new(Store).partColumn())); !slices.Equal(got, want) {
+			t.Errorf("plan %q, want %q", got, want)
+		}
+	}
+}
+
+// indexed is a database with all secondary indexes or, if some are named, those.
+func indexed(t *testing.T, only []string) *sql.DB {
+	t.Helper()
+	db := openSQLite(filepath.Join(t.TempDir(), "x.db"), writePragmas, 1)
+	t.Cleanup(func() { _ = db.Close() })
+	if err := migrate(t.Context(), &sqlite, db, ""); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range sqliteIndexes() {
+		if only == nil || slices.Contains(only, name) {
+			if _, err := db.ExecContext(t.Context(), text); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return db
 }
 
 // plan is how SQLite reaches the rows of a statement.

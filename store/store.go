@@ -22,7 +22,7 @@ import (
 // Every method that touches records takes the tenant they belong to.
 type Store struct {
 	d       *dialect
-	path    string  // of the file, or where the database is, without a password
+	path    string // of the file, or where the database is, without a password
 	read    *sql.DB
 	points  *points // read's, of one record by its id; nil: read itself
 	write   *sql.DB
