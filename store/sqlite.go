@@ -58,6 +58,7 @@ var sqlite = dialect{
 func rebind(text string) string { return strings.ReplaceAll(text, "$", "?") }
 
 func openSQLiteStore(s *Store, url string, o Options) (err error) {
+	fewArenas()
 	s.path = strings.TrimPrefix(url, "sqlite:")
 	empty, err := checkSQLiteFile(s.path)
 	if err == nil && empty {
