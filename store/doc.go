@@ -40,6 +40,8 @@
 // PostgreSQL database: there the lock of the part's row in seq does what SQLite's
 // one writer does, and node.go keeps the servers apart.
 //
+// The record of an id is read from SQLite past database/sql (point.go).
+//
 // Reads that may be long are answered by a replica if there is one that is up to
 // date (replica.go).
 //
