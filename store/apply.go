@@ -39,7 +39,7 @@ func (s *Store) Apply(ctx context.Context, t Tenant, q *odata.Query, at Position
 	if sel.err != nil {
 		return p, sel.err
 	}
-	rows, err := sel.query(ctx, text+limitTo(sel.bind(limit+1))+" OFFSET "+sel.bind(at.Skip+q.Skip))
+	rows, err := sel.query(ctx, text+" LIMIT "+sel.bind(limit+1)+" OFFSET "+sel.bind(at.Skip+q.Skip))
 	if err != nil {
 		return p, tooSlow(ctx, err)
 	}

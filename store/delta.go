@@ -174,7 +174,7 @@ func deltaSet(q *odata.Query) certstate.Set {
 }
 
 func (s *Store) deltaPage(set certstate.Set) string {
-	return selectFrom(set, pastSource("$4"), s.partColumn()+" = $5 AND k > $2 ORDER BY k LIMIT $3 + 0")
+	return selectFrom(set, pastSource("$4"), s.partColumn()+" = $5 AND k > $2 ORDER BY k LIMIT $3")
 }
 
 // changed is a page of the records that changed after r.Last.
@@ -271,8 +271,8 @@ const ahead = 100
 
 // madeBy ends a statement over the records that changes of a range made and
 // that are so still. The plus keeps SQLite from looking at all of the tenant's.
-const madeBy = " FROM state WHERE +tenant = $1 AND part = $2 AND ver >= $3 AND ver <= $4 AND id IN " +
-	"(SELECT id FROM change WHERE tenant = $1 AND part = $2 AND n >= $3 AND n <= $4)"
+const madeBy = " FROM (SELECT n, id AS made FROM change WHERE tenant = $1 AND part = $2 AND n >= $3 AND n <= $4) AS c " +
+	"JOIN state ON +tenant = $1 AND part = $2 AND id = made AND ver = n"
 
 // madeBuffer holds what made reads: of the room that a page needs, most.
 type madeBuffer [ahead]certstate.State

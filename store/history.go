@@ -14,7 +14,7 @@ import (
 // on, at most limit times. The Change passed to fn is reused, and without
 // Before and After.
 func (s *Store) Changes(ctx context.Context, t Tenant, seq int64, limit int, fn func(*certstate.Change) error) error {
-	return s.changes(ctx, "SELECT "+changeColumns+" FROM change WHERE tenant = $1 AND part = $2 AND n > $3 ORDER BY n LIMIT $4 + 0", fn, t.no, t.part(), seq, limit)
+	return s.changes(ctx, "SELECT "+changeColumns+" FROM change WHERE tenant = $1 AND part = $2 AND n > $3 ORDER BY n LIMIT $4", fn, t.no, t.part(), seq, limit)
 }
 
 const changeColumns = "n, id, kind, actor, reason, at"
@@ -81,7 +81,7 @@ func (s *Store) History(ctx context.Context, t Tenant, id string, seq int64, lim
 const historyOf = "SELECT " + changeColumns + " FROM change WHERE tenant = $1 AND part = $2 AND n > $4 AND n IN (" +
 	"SELECT n FROM past WHERE tenant = $1 AND " + byID +
 	" UNION ALL SELECT ver FROM past WHERE tenant = $1 AND " + byID +
-	" UNION ALL SELECT ver FROM state WHERE tenant = $1 AND " + byID + ") ORDER BY n LIMIT $5 + 0"
+	" UNION ALL SELECT ver FROM state WHERE tenant = $1 AND " + byID + ") ORDER BY n LIMIT $5"
 
 // known is nil if the id has a record or had one.
 func (s *Store) known(ctx context.Context, t Tenant, id string) error {

@@ -221,5 +221,5 @@ func orphans(name, no string) string {
 	if name == "piece" {
 		needed += " AND length(job.key) > 0"
 	}
-	return "SELECT job, " + no + " FROM " + name + " AS o WHERE part = $1 AND tenant = $2 AND NOT EXISTS (" + needed + ") LIMIT $3 + 0"
+	return "SELECT job, " + no + " FROM " + name + " AS o WHERE part = $1 AND tenant = $2 AND NOT EXISTS (" + needed + ") LIMIT $3"
 }

@@ -126,7 +126,7 @@ var recognition = perPart(func(part string) string {
 	for _, by := range []string{"thumbprint_hex IN ($5, $6)", "thumbprint_sha256_hex IN ($5, $6) AND thumbprint_sha256_hex <> ''", "serial_hex IN ($7, $8)", "serial_dec = $7 AND serial_dec <> ''"} {
 		arms = append(arms, "SELECT k FROM state WHERE tenant = $1 AND "+part+" = $2 AND "+by)
 	}
-	text := selectState(certstate.InRow, part+" = $2 AND (device_name = $3 OR device_id = $4 AND device_id <> '') AND k IN ("+strings.Join(arms, " UNION ALL ")+") LIMIT $9 + 0")
+	text := selectState(certstate.InRow, part+" = $2 AND (device_name = $3 OR device_id = $4 AND device_id <> '') AND k IN ("+strings.Join(arms, " UNION ALL ")+") LIMIT $9")
 	return strings.Replace(text, "WHERE tenant =", "WHERE +tenant =", 1) // by k, whatever indexes there are
 })
 

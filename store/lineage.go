@@ -149,7 +149,7 @@ func (tx *tx) relink(t Tenant, lineage, issued int64, by certstate.Cause) error 
 		return nil
 	}
 	beside, args := besideOf(tx.w.store.partColumn()), []any{t.no, t.part(), lineage, issued}
-	ids, err := tx.texts("SELECT id FROM state WHERE tenant = CAST($1 AS bigint) AND "+beside+" ORDER BY id LIMIT $5 + 0", append(args, besideMost+1)...)
+	ids, err := tx.texts("SELECT id FROM state WHERE tenant = CAST($1 AS bigint) AND "+beside+" ORDER BY id LIMIT $5", append(args, besideMost+1)...)
 	if err != nil {
 		return fmt.Errorf("find the records beside a record: %w", err)
 	}
@@ -200,7 +200,7 @@ func (tx *tx) link(t Tenant, id string, by certstate.Cause) error {
 	return err
 }
 
-const unlinkedOnes = "SELECT id FROM state WHERE tenant = $1 AND %s = $2 AND lineage = -1 AND lineage <> 0 LIMIT $3 + 0"
+const unlinkedOnes = "SELECT id FROM state WHERE tenant = $1 AND %s = $2 AND lineage = -1 AND lineage <> 0 LIMIT $3"
 
 // linkAll gives all records that are yet to get their links theirs.
 func (s *Store) linkAll(ctx context.Context, tenants []Tenant) error {

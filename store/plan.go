@@ -105,7 +105,7 @@ func conjunctsOf(e odata.Expr) []odata.Expr {
 func (sel *selection) countTo(ctx context.Context, text string, limit int) (int, error) {
 	mark := len(sel.args)
 	defer func() { sel.args = sel.args[:mark] }()
-	text, args := usedArguments("SELECT count(*) FROM ("+text+limitTo(sel.bind(limit))+") AS found", sel.args)
+	text, args := usedArguments("SELECT count(*) FROM ("+text+" LIMIT "+sel.bind(limit)+") AS found", sel.args)
 	return sel.counted(ctx, countKey{text: writtenOut(text, args)}, func() (string, []any) { return text, args })
 }
 

@@ -351,17 +351,12 @@ func (sel *selection) statement(seg segment, set certstate.Set, limit, skip int)
 		b.WriteString(" AND " + seg.after.text + op + sel.bind(seg.after.value))
 	}
 	writeOrder(&b, seg.order)
-	b.WriteString(limitTo(sel.bind(limit)))
+	b.WriteString(" LIMIT " + sel.bind(limit))
 	if seg.after == nil && skip > 0 {
 		b.WriteString(" OFFSET " + sel.bind(skip))
 	}
 	return b.String()
 }
-
-// limitTo writes a LIMIT. A bare placeholder would have SQLite look at its value
-// to plan, and so prepare the statement anew each time it runs: several times the
-// cost of most statements.
-func limitTo(placeholder string) string { return " LIMIT " + placeholder + " + 0" }
 
 func writeOrder(b *strings.Builder, terms []sortTerm) {
 	before := " ORDER BY "

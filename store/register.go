@@ -143,7 +143,7 @@ func (tx *tx) holders(t Tenant, sha256 string) (list []certstate.State, err erro
 }
 
 var holdersOf = perPart(func(part string) string {
-	return selectState(certstate.InRow, part+" = $4 AND thumbprint_sha256_hex = $2 AND thumbprint_sha256_hex <> '' LIMIT $3 + 0")
+	return selectState(certstate.InRow, part+" = $4 AND thumbprint_sha256_hex = $2 AND thumbprint_sha256_hex <> '' LIMIT $3")
 })
 
 // deviceSet are the properties that tell devices apart.

@@ -99,7 +99,7 @@ func (s *Store) Revisit(ctx context.Context) error {
 	return nil
 }
 
-const toVisit = "SELECT id FROM state WHERE tenant = $1 AND %s = $2 AND revisit <> 0 AND revisit <= $3 ORDER BY revisit LIMIT $4 + 0"
+const toVisit = "SELECT id FROM state WHERE tenant = $1 AND %s = $2 AND revisit <> 0 AND revisit <= $3 ORDER BY revisit LIMIT $4"
 
 // inBatch runs fn in a transaction with the ids that a query finds, at most a batch;
 // nobody else changes them meanwhile. Its last argument, which is left out of args,
@@ -215,7 +215,7 @@ func (s *Store) thresholdChanged(ctx context.Context, tenants []Tenant) error {
 // says which was the last of them.
 func (s *Store) revisitAfter(ctx context.Context, t Tenant, last int64) (next int64, more bool, err error) {
 	const step = 2000
-	text := "SELECT coalesce(max(k), 0) FROM (SELECT k FROM state WHERE tenant = $1 AND " + s.partColumn() + " = $2 AND k > $3 ORDER BY k LIMIT $4 + 0) AS found"
+	text := "SELECT coalesce(max(k), 0) FROM (SELECT k FROM state WHERE tenant = $1 AND " + s.partColumn() + " = $2 AND k > $3 ORDER BY k LIMIT $4) AS found"
 	if err := s.read.QueryRowContext(ctx, s.d.rebind(text), t.no, t.part(), last, step).Scan(&next); err != nil || next == 0 {
 		return 0, false, err
 	}

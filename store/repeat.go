@@ -186,7 +186,7 @@ func (s *Store) Forget(ctx context.Context) error {
 }
 
 func (s *Store) forget(ctx context.Context, t Tenant) error {
-	const some = "SELECT key FROM once WHERE part = $1 AND tenant = $2 AND until < $3 ORDER BY until LIMIT $4 + 0"
+	const some = "SELECT key FROM once WHERE part = $1 AND tenant = $2 AND until < $3 ORDER BY until LIMIT $4"
 	for n := int64(forgetBatch); n == forgetBatch; {
 		now := s.ticks().Ticks
 		var one []byte

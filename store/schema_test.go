@@ -140,7 +140,7 @@ func TestPlans(t *testing.T) {
 			"SEARCH past USING INDEX past_id (part=? AND id=? AND n>?)"},
 		new(Store).deltaPage(certstate.Defaults): {"SEARCH state USING INDEX state_tenant (tenant=? AND rowid>?)",
 			"SEARCH past USING INDEX past_tenant (tenant=? AND n>?)", "USE TEMP B-TREE FOR ORDER BY"},
-		"SELECT k" + madeBy: {stateByID, "SEARCH change USING PRIMARY KEY (part=? AND n>? AND n<?)"},
+		"SELECT k" + madeBy: {"SEARCH change USING PRIMARY KEY (part=? AND n>? AND n<?)", stateByID},
 		changesAgain:        {"SCAN CONSTANT ROW", "SEARCH p USING INDEX past_id (part=? AND id=? AND n>?)", "SEARCH s USING INDEX sqlite_autoindex_state_1 (part=? AND id=?)"},
 		versionsSince:       {"SEARCH state USING INDEX past_id (part=? AND id=? AND n>? AND n<?)"},
 		historyOf: {"SEARCH change USING PRIMARY KEY (part=? AND n=?)", "SEARCH past USING INDEX past_id (part=? AND id=?)",

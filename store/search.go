@@ -66,7 +66,7 @@ type wordRange struct{ from, to string }
 func (sel *selection) countWords(ctx context.Context, r wordRange, limit int) (int, error) {
 	part := sel.t.part()
 	return sel.counted(ctx, countKey{part: part, words: r, limit: limit}, func() (string, []any) {
-		return "SELECT count(*) FROM (SELECT k" + fromWord("$2", "$3", "$4") + limitTo("$5") + ") AS found", []any{sel.t.no, part, r.from, r.to, limit}
+		return "SELECT count(*) FROM (SELECT k" + fromWord("$2", "$3", "$4") + " LIMIT $5) AS found", []any{sel.t.no, part, r.from, r.to, limit}
 	})
 }
 

@@ -64,7 +64,7 @@ func (sel *selection) sorted(ctx context.Context) (keys []int64, err error) {
 		if sel.q.Top > 0 {
 			top = int64(sel.q.Top)
 		}
-		b.WriteString(limitTo(sel.bind(top)) + " OFFSET " + sel.bind(sel.q.Skip))
+		b.WriteString(" LIMIT " + sel.bind(top) + " OFFSET " + sel.bind(sel.q.Skip))
 	}
 	rows, err := sel.query(ctx, b.String())
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -54,8 +55,15 @@ var sqlite = dialect{
 	space:     sqliteSpace, compact: compactSQLite,
 }
 
-// rebind turns PostgreSQL's $1 into SQLite's ?1: to SQLite $1 is a name.
-func rebind(text string) string { return strings.ReplaceAll(text, "$", "?") }
+var compared = regexp.MustCompile(`(=|LIMIT) \$(\d+)`)
+
+// rebind turns PostgreSQL's $1 into SQLite's ?1: to SQLite $1 is a name. SQLite looks
+// at the value of a parameter that a term or a limit is, and for the next value it
+// prepares the statement anew; it does not look through a function, and likely is one
+// that costs nothing.
+func rebind(text string) string {
+	return strings.ReplaceAll(compared.ReplaceAllString(text, "$1 likely(?$2)"), "$", "?")
+}
 
 func openSQLiteStore(s *Store, url string, o Options) (err error) {
 	fewArenas()

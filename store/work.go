@@ -159,7 +159,7 @@ func (s *Store) tellWork(ctx context.Context, w *Work, set string, args func(now
 // Rejects calls fn for what a job left out, from the one after no on, at most limit
 // times.
 func (s *Store) Rejects(ctx context.Context, t Tenant, job string, no, limit int, fn func(no int, told string) error) error {
-	const find = "SELECT no, told FROM reject WHERE part = $1 AND tenant = $2 AND job = $3 AND no > $4 ORDER BY no LIMIT $5 + 0"
+	const find = "SELECT no, told FROM reject WHERE part = $1 AND tenant = $2 AND job = $3 AND no > $4 ORDER BY no LIMIT $5"
 	rows, err := s.read.QueryContext(ctx, s.d.rebind(find), t.part(), t.no, job, no, limit)
 	if err != nil {
 		return err
