@@ -33,7 +33,7 @@ func (x *exchange) deltaPage(q *odata.Query, round store.Round) error {
 	return x.built(http.StatusOK, func(b []byte) ([]byte, error) {
 		b = sh.AppendDeltaHead(b)
 		first := len(b)
-		next, more, err := x.s.cfg.Store.Delta(x.r.Context(), x.tenant, q, round, q.PageSize(0), func(told *store.Told) error {
+		next, more, err := x.s.cfg.Store.Delta(x.r.Context(), x.tenant, q, round, q.PageSize(0), func(told store.Told) error {
 			if len(b) > first {
 				b = append(b, ',')
 			}

@@ -204,7 +204,7 @@ func digestAt(ctx context.Context, s *store.Store, t store.Tenant, m store.Mark)
 	r, q := store.Round{From: -1, Head: m}, odata.Query{Select: certstate.All}
 	for more := true; more; {
 		var err error
-		if r, more, err = s.Delta(ctx, t, &q, r, 10_000, func(told *store.Told) error {
+		if r, more, err = s.Delta(ctx, t, &q, r, 10_000, func(told store.Told) error {
 			_, err := fmt.Fprintf(sum, "%+v\n", *told.State)
 			return err
 		}); err != nil {

@@ -129,27 +129,28 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 
 // compare measures the server beside the floor.
 func compare(ctx context.Context, out io.Writer, o options, dir, program string, set *dataset, is *authtest.Issuer) error {
-	floor, err := startFloor(ctx, dir, set, is)
-	if err != nil {
-		return err
-	}
-	defer floor.stop()
 	server, err := startServer(ctx, dir, program, set, is)
 	if err != nil {
 		return err
 	}
 	defer server.stop()
-
 	work := workloads
 	if o.queries {
 		work = askAll()
-		var err1, err2 error
-		floor.paths, err1 = floorPaths(floor)
-		server.paths, err2 = serverPaths(server, o.rows)
-		if err := errors.Join(err1, err2); err != nil {
-			return errors.Join(err, floor.lastWords(), server.lastWords())
+		if server.paths, err = serverPaths(server, o.rows); err != nil {
+			return errors.Join(err, server.lastWords())
 		}
 	}
+	// The floor has all that the server has, byte for byte.
+	if err := errors.Join(set.checkpoint(ctx, set.server), copyFile(set.floor, set.server)); err != nil {
+		return err
+	}
+	floor, err := startFloor(ctx, dir, set, is)
+	if err != nil {
+		return err
+	}
+	defer floor.stop()
+
 	work = slices.DeleteFunc(slices.Clone(work), func(w workload) bool { return !strings.Contains(w.name, o.only) })
 	_, before := server.memory()
 	results, err := measureAll(ctx, o, set, work, []*target{floor, server})

@@ -87,8 +87,11 @@ func askAll() []workload {
 	return list
 }
 
+// changes is how many changes delta tells of.
+const changes = 100
+
 // serverPaths follows the links that the server's questions need: to the page
-// in the middle, and to what changes from now on; then a hundred changes are
+// in the middle, and to what changes from now on; then the changes are
 // made.
 func serverPaths(t *target, rows int) (paths []string, err error) {
 	c, err := dial(t, nil, linkTime)
@@ -116,7 +119,7 @@ func serverPaths(t *target, rows int) (paths []string, err error) {
 		}
 	}
 	delta, err := link(t.path+"/delta?$top=200&$deltatoken=latest", "@odata.deltaLink")
-	for range 100 {
+	for range changes {
 		if err == nil {
 			err = c.create()
 		}
@@ -128,24 +131,6 @@ func serverPaths(t *target, rows int) (paths []string, err error) {
 			path += "?" + strings.ReplaceAll(query, " ", "%20")
 		}
 		paths = append(paths, fill.Replace(path))
-	}
-	return paths, err
-}
-
-// floorPaths are the floor's paths; it gets its hundred changes too.
-func floorPaths(t *target) (paths []string, err error) {
-	c, err := dial(t, nil, linkTime)
-	if err != nil {
-		return nil, err
-	}
-	defer c.conn.Close() // it has its answers
-	for range 100 {
-		if err == nil {
-			err = c.create()
-		}
-	}
-	for i := range questions {
-		paths = append(paths, "/questions/"+strconv.Itoa(i))
 	}
 	return paths, err
 }
@@ -171,7 +156,7 @@ func (f *floor) answerQuestions(mux *http.ServeMux) error {
 			case "{deep}":
 				args = append(args, ends, k)
 			case "{head}":
-				args = append(args, head)
+				args = append(args, head-changes)
 			default:
 				args = append(args, a)
 			}

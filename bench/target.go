@@ -90,6 +90,9 @@ func startFloor(ctx context.Context, dir string, set *dataset, is *authtest.Issu
 		name: "floor", addr: addr, database: set.floor, path: "/states", list: "/states?top=100",
 		header: authorization(is, authtest.Tenant), next: between(`],"next":`, `}`, "/states?top=100&after="),
 	}
+	for i := range questions {
+		t.paths = append(t.paths, "/questions/"+strconv.Itoa(i))
+	}
 	return t, t.start(ctx, dir, set, self, floorArg, set.floor, addr)
 }
 

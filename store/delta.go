@@ -110,7 +110,7 @@ const maxScan = 10_000
 // Delta calls fn for what a page of the round tells, at most limit records, and
 // says where the next page begins; a page may tell nothing and not be the last.
 // A record is told once a round. fn gets the properties that the query selects.
-func (s *Store) Delta(ctx context.Context, t Tenant, q *odata.Query, r Round, limit int, fn func(*Told) error) (next Round, more bool, err error) {
+func (s *Store) Delta(ctx context.Context, t Tenant, q *odata.Query, r Round, limit int, fn func(Told) error) (next Round, more bool, err error) {
 	ctx, end := s.elsewhere(ctx, t, &r.Head)
 	defer end()
 	if r.From < 0 {
@@ -134,7 +134,7 @@ func (s *Store) Delta(ctx context.Context, t Tenant, q *odata.Query, r Round, li
 }
 
 // everything is a page of the records there were at the round's head.
-func (s *Store) everything(ctx context.Context, t Tenant, q *odata.Query, r Round, limit int, fn func(*Told) error) (Round, bool, error) {
+func (s *Store) everything(ctx context.Context, t Tenant, q *odata.Query, r Round, limit int, fn func(Told) error) (Round, bool, error) {
 	st, err := s.queries.get(s.read, query{rest: s.deltaPage(deltaSet(q))})
 	if err != nil {
 		return r, false, err
@@ -157,7 +157,7 @@ func (s *Store) everything(ctx context.Context, t Tenant, q *odata.Query, r Roun
 			continue
 		}
 		told++
-		if err := fn(&Told{ID: sc.state.ID.S, State: &sc.state}); err != nil {
+		if err := fn(Told{ID: sc.state.ID.S, State: &sc.state}); err != nil {
 			return r, false, err
 		}
 	}
@@ -178,7 +178,7 @@ func (s *Store) deltaPage(set certstate.Set) string {
 }
 
 // changed is a page of the records that changed after r.Last.
-func (s *Store) changed(ctx context.Context, t Tenant, q *odata.Query, r Round, limit int, fn func(*Told) error) (Round, bool, error) {
+func (s *Store) changed(ctx context.Context, t Tenant, q *odata.Query, r Round, limit int, fn func(Told) error) (Round, bool, error) {
 	buffer := madeBuffers.Get().(*madeBuffer)
 	defer madeBuffers.Put(buffer)
 	told := 0
@@ -208,9 +208,9 @@ func (s *Store) changed(ctx context.Context, t Tenant, q *odata.Query, r Round, 
 			switch {
 			case err != nil:
 				return r, false, err
-			case what != nil && told == limit:
+			case what.ID != "" && told == limit:
 				return r, true, nil
-			case what != nil:
+			case what.ID != "":
 				told++
 				if err := fn(what); err != nil {
 					return r, false, err
@@ -224,10 +224,10 @@ func (s *Store) changed(ctx context.Context, t Tenant, q *odata.Query, r Round, 
 
 // toldOf is what the round says at a change: nothing if the record changes
 // again within it. st is the record if it is as the change made it.
-func (s *Store) toldOf(ctx context.Context, t Tenant, q *odata.Query, r Round, c touch, st *certstate.State) (*Told, error) {
+func (s *Store) toldOf(ctx context.Context, t Tenant, q *odata.Query, r Round, c touch, st *certstate.State) (Told, error) {
 	if st == nil {
 		if again, err := s.again(ctx, t, r, c); err != nil || again {
-			return nil, err
+			return Told{}, err
 		}
 	}
 	return s.tell(ctx, t, q, r, c.id, st)
@@ -321,28 +321,28 @@ func (s *Store) again(ctx context.Context, t Tenant, r Round, c touch) (yes bool
 	return yes, err
 }
 
-// tell is what the round says of a record that changed in it, nil for nothing.
+// tell is what the round says of a record that changed in it, without an id for nothing.
 // st is the record at the round's head if that is known.
-func (s *Store) tell(ctx context.Context, t Tenant, q *odata.Query, r Round, id string, st *certstate.State) (_ *Told, err error) {
+func (s *Store) tell(ctx context.Context, t Tenant, q *odata.Query, r Round, id string, st *certstate.State) (_ Told, err error) {
 	if st == nil {
 		st, err = s.GetAsOf(ctx, t, id, deltaSet(q), r.Head.N)
 	}
 	gone := certstate.ErrorCode(err) == certstate.NotFound
 	switch {
 	case err != nil && !gone:
-		return nil, err
+		return Told{}, err
 	case gone && q.Filter == nil:
-		return &Told{ID: id, Reason: "deleted"}, nil
+		return Told{ID: id, Reason: "deleted"}, nil
 	case !gone && q.Matches(st, edm.DateTimeOffset{}):
-		return &Told{ID: id, State: st}, nil
+		return Told{ID: id, State: st}, nil
 	}
 	if matched, err := s.matched(ctx, t, q, r, id); err != nil || !matched {
-		return nil, err
+		return Told{}, err
 	}
 	if gone {
-		return &Told{ID: id, Reason: "deleted"}, nil
+		return Told{ID: id, Reason: "deleted"}, nil
 	}
-	return &Told{ID: id, Reason: "changed"}, nil
+	return Told{ID: id, Reason: "changed"}, nil
 }
 
 // versionsSince reads the versions of a record that ended within a round. The

@@ -20,7 +20,7 @@ func tell(t *testing.T, s *store.Store, tn store.Tenant, r store.Round) (string,
 	var told []string
 	q, err := odata.ParseQuery("", odata.DeltaOptions)
 	for more := true; more && err == nil; {
-		r, more, err = s.Delta(t.Context(), tn, &q, r, 2, func(it *store.Told) error {
+		r, more, err = s.Delta(t.Context(), tn, &q, r, 2, func(it store.Told) error {
 			if it.State == nil {
 				told = append(told, "-"+it.ID)
 			} else {

@@ -33,7 +33,7 @@ func digestOf(t *testing.T, s *store.Store, tn store.Tenant, m store.Mark) (stri
 	r := store.Round{From: -1, Head: m}
 	for more := true; more; {
 		var err error
-		if r, more, err = s.Delta(t.Context(), tn, &q, r, 1000, func(told *store.Told) error {
+		if r, more, err = s.Delta(t.Context(), tn, &q, r, 1000, func(told store.Told) error {
 			fmt.Fprintf(sum, "%+v\n", *told.State)
 			return nil
 		}); err != nil {

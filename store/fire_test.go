@@ -227,13 +227,12 @@ func (f *follower) round(t *testing.T) {
 func (f *follower) page(t *testing.T, r store.Round) (page []store.Told, next store.Round, more bool, err error) {
 	limit := 1 + rand.IntN(40)
 	read := func() (page []store.Told, next store.Round, more bool, err error) {
-		next, more, err = f.s.Delta(t.Context(), f.tn, &f.query, r, limit, func(told *store.Told) error {
-			copied := *told
+		next, more, err = f.s.Delta(t.Context(), f.tn, &f.query, r, limit, func(told store.Told) error {
 			if told.State != nil {
 				st := *told.State
-				copied.State = &st
+				told.State = &st
 			}
-			page = append(page, copied)
+			page = append(page, told)
 			return nil
 		})
 		return page, next, more, err

@@ -356,7 +356,7 @@ func TestLineageIsToldOf(t *testing.T) {
 			t.Fatal(err)
 		}
 		told := map[string]bool{}
-		if _, _, err := s.Delta(t.Context(), tn, &odata.Query{Select: certstate.All}, next, 100, func(x *store.Told) error {
+		if _, _, err := s.Delta(t.Context(), tn, &odata.Query{Select: certstate.All}, next, 100, func(x store.Told) error {
 			told[x.ID] = true
 			return nil
 		}); err != nil || !told["a"] || !told["c"] {

@@ -84,7 +84,7 @@ func readEverything(t *testing.T, s *store.Store, tn store.Tenant) {
 	}
 	r, err := s.FirstRound(t.Context(), tn)
 	if err == nil {
-		_, _, err = s.Delta(t.Context(), tn, odataQuery(t, ""), r, 10, func(*store.Told) error { return nil })
+		_, _, err = s.Delta(t.Context(), tn, odataQuery(t, ""), r, 10, func(store.Told) error { return nil })
 	}
 	if err != nil {
 		t.Error(err)

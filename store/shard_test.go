@@ -155,7 +155,7 @@ func touchEverything(t *testing.T, s *store.Store, tn store.Tenant) {
 		t.Error(err)
 	}
 	if r, err = s.NextRound(t.Context(), tn, r.Head); err == nil {
-		_, _, err = s.Delta(t.Context(), tn, odataQuery(t, "$filter=certificateKeyUsages eq 1"), r, 10, func(*store.Told) error { return nil })
+		_, _, err = s.Delta(t.Context(), tn, odataQuery(t, "$filter=certificateKeyUsages eq 1"), r, 10, func(store.Told) error { return nil })
 	}
 	if err != nil {
 		t.Error(err)
