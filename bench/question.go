@@ -91,8 +91,7 @@ func askAll() []workload {
 const changes = 100
 
 // serverPaths follows the links that the server's questions need: to the page
-// in the middle, and to what changes from now on; then the changes are
-// made.
+// in the middle, and to what changes from now on; then the changes are made.
 func serverPaths(t *target, rows int) (paths []string, err error) {
 	c, err := dial(t, nil, linkTime)
 	if err != nil {
