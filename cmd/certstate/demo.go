@@ -84,10 +84,6 @@ func (a *app) runDemo(ctx context.Context, set *demoSettings, log *slog.Logger) 
 	if err := os.MkdirAll(set.Data, 0o700); err != nil {
 		return err
 	}
-	// Scripts wait for demo.env: it must not be there before the server is.
-	if err := os.Remove(filepath.Join(set.Data, envFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
 	l, err := net.Listen("tcp", set.Listen)
 	if err != nil {
 		return fmt.Errorf("%w: choose another address with --listen", err)
@@ -102,6 +98,11 @@ func (a *app) runDemo(ctx context.Context, set *demoSettings, log *slog.Logger) 
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	// Scripts wait for demo.env: it must not be there before the server is. Until the
+	// database is this demo's, it is that of another which runs.
+	if err := os.Remove(filepath.Join(set.Data, envFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	if err := d.enrol(ctx, db, set.Count, a); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -172,6 +173,27 @@ func secrets(t *testing.T, dir string, first map[string]string) {
 	for _, name := range []string{"TENANT", "CLIENT_ID", "CLIENT_SECRET", "TENANT_B", "SSL_CERT_FILE"} {
 		if second[name] == "" || second[name] != first[name] {
 			t.Errorf("%s changed", name)
+		}
+	}
+}
+
+// A demo that cannot start in the folder of one that runs leaves that one's demo.env.
+func TestDemoBesideADemo(t *testing.T) {
+	dir := t.TempDir()
+	env, _, stop := startDemo(t, dir)
+	defer stop()
+	base, err := url.Parse(env["BASE_URL"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for listen, want := range map[string]string{base.Host: "choose another address with --listen", "localhost:0": "register.db"} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), []string{"demo", "--data", dir, "--listen", listen}, nil, nil, &stdout, &stderr)
+		if code == exitOK || !strings.Contains(stderr.String(), want) {
+			t.Errorf("--listen %s: exit code %d, %q", listen, code, &stderr)
+		}
+		if now, err := readEnv(filepath.Join(dir, envFile)); err != nil || !maps.Equal(now, env) {
+			t.Errorf("--listen %s: demo.env has %v, %v; had %v", listen, now, err, env)
 		}
 	}
 }
